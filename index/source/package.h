@@ -9,19 +9,31 @@
 #include "../catalog.h"
 #include "../session.h"
 #include "../stream.h"
-
-struct trusted_keys; /* narinfo.h */
+#include "storepath.h"
 
 struct package_meta {
     const char *path;         /* full store path, "/nix/store/<hash>-<name>" */
     const struct digest *narhash; /* NULL: not known, taken from the bytes */
     int64_t narsize;          /* -1: not known */
     const char *const *refs;  /* base names, NULL-terminated; NULL: scan the NAR for `candidates` */
-    const char *const *candidates; /* base names to scan for (self is always one); NULL: all packages of the store and session */
+    const char *const *candidates; /* base names to scan for (self is always one); NULL: all packages of the store */
     const char *deriver, *ca; /* may be NULL */
     const char *const *sigs;  /* NULL-terminated, may be NULL */
-    bool trusted;             /* a signature was verified, or contents define the path */
+    bool trusted;             /* a signature was verified (set by itself where ca is proved by the contents) */
 };
+
+/* What an import of several packages did, in its order. `struct package_results r = {0};` is an empty list. */
+struct package_result {
+    char *path; /* full store path */
+    struct digest narhash;
+    bool is_new;
+};
+struct package_results {
+    struct package_result *v;
+    size_t n, cap;
+};
+int package_results_add(struct package_results *r, const char *path, const struct digest *narhash, bool is_new, struct err *e);
+void package_results_release(struct package_results *r);
 
 /* Reads one NAR to its closing parenthesis (and checks nothing follows when whole). Stores and records it. *ret_new = false when the
  * store had it (with the same NAR hash; with another it is ERR_EXISTS). ret_new may be NULL. */
@@ -39,9 +51,5 @@ int package_why(struct catalog *c, const char *a, const char *b, char ***ret, st
 
 /* A stream that gives path as a NAR, metadata canonicalised (only the executable bit of the owner counts). Made by a thread of its own. */
 int dirnar_open(const char *path, struct stream **ret, struct err *e);
-/* Store path as `nix-store --add` computes it (recursive SHA-256, no references): "/nix/store/<hash>-<name>". */
-int storepath_source(const struct digest *narhash, const char *name, char **ret, struct err *e);
-/* Splits and checks "<dir>/<hash>-<name>"; *ret_base points at the base name. */
-int storepath_check(const char *path, size_t *ret_dirlen, const char **ret_base, struct err *e);
 
 #endif
