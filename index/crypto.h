@@ -9,7 +9,7 @@
 #include "digest.h"
 
 struct sha256 {
-    void *ctx; /* EVP_MD_CTX */
+    void *ctx; /* NULL before the first sha256_init */
 };
 
 /* -1 only for want of memory. A struct may be initialised again after sha256_final (the context is kept). */

@@ -38,7 +38,7 @@ int stream_open_mem(const void *p, size_t n, struct stream **ret, struct err *e)
 /* From fd: [off, off+len) by pread when len != UINT64_MAX, else read() till the end. Takes fd over when own. */
 int stream_open_fd(int fd, bool own, uint64_t off, uint64_t len, struct stream **ret, struct err *e);
 /*
- * Passes `inner` through (owning it) and hashes what is pulled. After the end was reached
+ * Passes `inner` through (owning it, also on failure) and hashes what is pulled. After the end was reached
  * (stream_drain), stream_hash_final gives digest and length; ERR_USAGE before.
  */
 int stream_open_hash(struct stream *inner, struct stream **ret, struct err *e);
