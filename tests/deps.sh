@@ -3,7 +3,7 @@
 #   tests/deps.sh build|demo|test|check|bench|man
 set -eu
 
-build="gcc make pkg-config libc6-dev libfuse3-dev libsqlite3-dev libssl-dev libzstd-dev libarchive-dev libjansson-dev libseccomp-dev libcap-dev fuse3"
+build="gcc make pkg-config libc6-dev libfuse3-dev libsqlite3-dev libssl-dev libzstd-dev libarchive-dev zlib1g-dev libjansson-dev libseccomp-dev libcap-dev fuse3"
 # Real peers and makers of real data: images (mmdebstrap, umoci, skopeo), packages (nix, patchelf).
 data="mmdebstrap umoci skopeo nix-bin patchelf jq busybox-static attr acl libcap2-bin util-linux ca-certificates zstd xz-utils bzip2 uidmap curl"
 case ${1:-build} in
