@@ -394,7 +394,7 @@ static int import_opened(struct cache *c, const struct node *nd, uint64_t before
 {
     const struct narinfo *i = &nd->info;
     struct meter m = {.s.pull = meter_pull, .inner = nar, .c = c, .what = i->base, .before = before};
-    struct nartree_opts o = {.self = i->ca ? i->base : NULL};
+    struct nartree_opts o = {.limit = i->narsize, .self = i->ca ? i->base : NULL};
     struct nartree_result r;
     struct nartree *t;
     struct package_meta meta = {

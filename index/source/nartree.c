@@ -161,6 +161,8 @@ static int on_bytes(void *ctx, const uint8_t *p, size_t n, struct err *e)
 {
     struct nartree *t = ctx;
     t->r.narsize += n;
+    if (t->o.limit >= 0 && t->r.narsize > (uint64_t)t->o.limit)
+        return err_set(e, ERR_INPUT, "NAR has more than the %lld bytes that its metadata says", (long long)t->o.limit);
     sha256_update(&t->hash, p, n);
     if (t->o.scan)
         refscan_feed(t->o.scan, p, n);

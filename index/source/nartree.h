@@ -19,6 +19,7 @@ struct nartree;
 
 struct nartree_opts {
     bool hash_only;       /* the store has it: only hash and size are wanted, nothing is given to the session */
+    int64_t limit;        /* more bytes are ERR_INPUT (a bomb stops here); -1: not known */
     struct refscan *scan; /* fed with the whole NAR; NULL: none */
     const char *self;     /* hash part: also compute the hash modulo it; NULL: not wanted */
 };

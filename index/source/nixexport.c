@@ -118,7 +118,7 @@ static int read_trailer(struct stream *in, struct trailer *t, const char **ret_b
 static int import_one(struct session *s, struct stream *in, struct trailer *t, struct package_results *results,
                       struct err *e)
 {
-    static const struct nartree_opts plain;
+    static const struct nartree_opts plain = {.limit = -1};
     struct nartree *tree;
     struct nartree_result r;
     const char *base, *deriver;

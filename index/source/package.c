@@ -295,7 +295,7 @@ static int new_scan(struct session *s, const struct package_meta *m, const char 
 static int read_and_add(struct session *s, struct stream *nar, bool whole, const struct package_meta *m,
                         const char *base, bool known, struct refscan *scan, bool *ret_new, struct err *e)
 {
-    struct nartree_opts o = {.hash_only = known, .scan = scan, .self = m->ca ? base : NULL};
+    struct nartree_opts o = {.hash_only = known, .limit = m->narsize, .scan = scan, .self = m->ca ? base : NULL};
     struct nartree_result r;
     struct nartree *t;
     struct package_meta full = *m;
