@@ -154,9 +154,9 @@ static int take_lease(struct server *s, struct err *e)
 
 static int start_session(struct server *s, const char *fsname, struct err *e)
 {
-    char name[] = "cairn", path[32];
-    char *argv[] = {name, NULL};
-    struct fuse_args args = FUSE_ARGS_INIT(1, argv);
+    char name[] = "cairn", dash_o[] = "-o", max_read[32], path[32];
+    char *argv[] = {name, dash_o, max_read, NULL};
+    struct fuse_args args = FUSE_ARGS_INIT(3, argv);
     int fd = -1;
     struct mount_entry m;
     bool found = false;
@@ -165,6 +165,7 @@ static int start_session(struct server *s, const char *fsname, struct err *e)
     if (mountinfo_at(s->at, &m, &found, e) == 0 && found)
         s->dev = m.dev;
     snprintf(path, sizeof path, "/dev/fd/%d", fd);
+    snprintf(max_read, sizeof max_read, "max_read=%u", FS_MAX_READ); /* once more: libfuse compares it with op_init's */
     s->fs.se = fuse_session_new(&args, &fs_ops, sizeof fs_ops, &s->fs);
     fuse_opt_free_args(&args);
     if (s->fs.se && fuse_session_mount(s->fs.se, path) == 0) /* takes fd over */
@@ -262,8 +263,13 @@ static void server_release(struct server *s)
     view_release(&s->fs.view);
     if (s->done >= 0)
         close(s->done);
-    if (s->sigfd >= 0)
+    if (s->sigfd >= 0) {
+        struct signalfd_siginfo got;
+        /* Those that came are dealt with: pending, they would kill the process once they are unblocked again. */
+        while (read(s->sigfd, &got, sizeof got) == (ssize_t)sizeof got)
+            ;
         close(s->sigfd);
+    }
     pthread_key_delete(s->fs.buffer);
     logonce_release(&s->fs.log);
     free(s->at);
@@ -273,7 +279,7 @@ static int serve(struct server *s, const sigset_t *stop, struct err *e)
 {
     const char *fsname = s->o->fsname ? s->o->fsname : store_path(s->fs.view.s);
     s->done = eventfd(0, EFD_CLOEXEC);
-    s->sigfd = signalfd(-1, stop, SFD_CLOEXEC);
+    s->sigfd = signalfd(-1, stop, SFD_CLOEXEC | SFD_NONBLOCK);
     if (s->done < 0 || s->sigfd < 0)
         return err_sys(e, errno, "set up signals");
     if (resolve(s, e) < 0 || take_lease(s, e) < 0)
