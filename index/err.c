@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#define CAIRN_ERR_C
 #include "err.h"
 
 #include <errno.h>

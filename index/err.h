@@ -51,4 +51,12 @@ int err_wrap(struct err *e, const char *fmt, ...) __attribute__((format(printf, 
 /* Back to ERR_NONE, to use the struct again after an error that was dealt with. */
 void err_clear(struct err *e);
 
+/* The analyser sees one file at a time and can't know that these give -1. */
+#if defined(__clang_analyzer__) && !defined(CAIRN_ERR_C)
+#define err_set(...)  (err_set(__VA_ARGS__), -1)
+#define err_sys(...)  (err_sys(__VA_ARGS__), -1)
+#define err_nomem(e)  (err_nomem(e), -1)
+#define err_wrap(...) (err_wrap(__VA_ARGS__), -1)
+#endif
+
 #endif

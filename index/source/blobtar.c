@@ -122,14 +122,14 @@ static int by_name(const void *a, const void *b, void *names)
 
 static int build(struct blobtar *t, struct err *e)
 {
-    struct stream *s;
-    struct tar *tar;
+    struct stream *s = NULL;
+    struct tar *tar = NULL;
     struct buf tmp = {0};
     if (blobtar_whole(t, &s, e) < 0)
         return -1;
     int r = tar_open(s, NULL, NULL, &tar, e);
     if (r == 0) {
-        const struct tar_entry *en;
+        const struct tar_entry *en = NULL;
         while ((r = tar_next(tar, &en, e)) == 0 && en)
             if ((r = add(t, en, s->pos, &tmp, e)) < 0)
                 break;
@@ -218,7 +218,7 @@ int blobtar_find(const struct blobtar *t, const char *name, struct blobtar_membe
 
 int blobtar_get(const struct blobtar *t, const char *name, size_t limit, struct buf *out, struct err *e)
 {
-    struct blobtar_member m;
+    struct blobtar_member m = {0};
     if (blobtar_find(t, name, &m, e) < 0)
         return -1;
     if (m.size > limit)

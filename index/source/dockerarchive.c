@@ -348,7 +348,7 @@ int dockerarchive_import(const struct blobtar *t, struct image_importer *im, con
                          struct image_results *results, struct err *e)
 {
     struct blobtar_member m;
-    struct json *doc;
+    struct json *doc = NULL;
     bool new_form = blobtar_find(t, "manifest.json", &m, e) == 0;
     if (!new_form)
         err_clear(e);

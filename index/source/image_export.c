@@ -75,27 +75,31 @@ static bool seen_before(const struct exporter *x, uint32_t i)
 /* The imported manifest where it fits as it is: over uncompressed layers, in OCI's form. Else one is made from it. */
 static int prepare_manifest(struct exporter *x, struct err *e)
 {
-    struct image_manifest m;
+    struct image_manifest m = {0};
     struct buf old = {0};
     struct json *doc = NULL;
     struct reader *r = store_reader(x->s);
     if (!r)
         return err_nomem(e);
-    if (reader_get(r, &x->im->manifest, LIMIT_JSON_DOC, &old, e) < 0 ||
-        image_manifest_parse(old.p, old.len, NULL, &m, e) < 0) {
+    int rc = reader_get(r, &x->im->manifest, LIMIT_JSON_DOC, &old, e);
+    if (rc == 0)
+        rc = image_manifest_parse(old.p, old.len, NULL, &m, e);
+    if (rc < 0) {
         buf_release(&old);
         return err_wrap(e, "manifest");
     }
-    bool fits = m.layer_count == x->im->layer_count && !strcmp(m.config.media_type, MEDIA_TYPE_CONFIG);
+    bool fits =
+        m.config.media_type && m.layer_count == x->im->layer_count && !strcmp(m.config.media_type, MEDIA_TYPE_CONFIG);
     for (size_t i = 0; fits && i < m.layer_count; i++)
         fits = digest_eq(&m.layers[i].digest, &x->im->layers[i]) && !strcmp(m.layers[i].media_type, MEDIA_TYPE_LAYER);
     image_manifest_release(&m);
     if (fits) {
+        buf_release(&x->manifest);
         x->manifest = old;
         x->manifest_digest = x->im->manifest;
         return 0;
     }
-    int rc = json_parse(old.p, old.len, LIMIT_JSON_DOC, "manifest", &doc, e);
+    rc = json_parse(old.p, old.len, LIMIT_JSON_DOC, "manifest", &doc, e);
     buf_release(&old);
     if (rc < 0)
         return -1;

@@ -51,8 +51,8 @@ static int copy_text(const struct json *row, const char *key, char **ret, struct
 /* A file with several names counts once, as in the tar. */
 static int layer_size(struct store *s, const struct digest *diffid, uint64_t *ret, struct err *e)
 {
-    struct cat_layer row;
-    struct tree *t;
+    struct cat_layer row = {0};
+    struct tree *t = NULL;
     if (catalog_layer(store_catalog(s), diffid, &row, e) < 0 || reader_tree(store_reader(s), &row.tree, &t, e) < 0)
         return -1;
     uint64_t sum = 0;
@@ -94,7 +94,11 @@ int image_history_load(struct store *s, const struct cat_image *im, struct image
     size_t listed = json_type(rows) == JSON_ARRAY ? json_count(rows) : 0, n = 0;
     struct image_history *h = calloc(listed + im->layer_count + 1, sizeof *h);
     uint32_t layer = 0;
-    int r = h ? 0 : err_nomem(e);
+    int r = 0;
+    if (!h) {
+        json_unref(doc);
+        return err_nomem(e);
+    }
     while (r == 0 && (n < listed || layer < im->layer_count)) {
         r = fill_row(s, im, n < listed ? json_at(rows, n) : NULL, &layer, &h[n], e);
         n++;

@@ -59,16 +59,17 @@ struct catalog *importer_catalog(struct image_importer *im)
 {
     return store_catalog(session_store(im->s));
 }
+
 /* --- blobs --- */
 
 int image_blob_get(struct blob_source *b, const struct digest *d, uint64_t size, const char *what, struct buf *out,
                    struct err *e)
 {
     char want[DIGEST_SHORT_LEN + 1], got[DIGEST_SHORT_LEN + 1];
-    struct stream *s;
+    struct stream *s = NULL;
     struct digest real;
     uint64_t have;
-    size_t n, old = out->len;
+    size_t n = 0, old = out->len;
     digest_short(d, want);
     if (size > LIMIT_JSON_DOC)
         return err_set(e, ERR_LIMIT, "%s (%s): %llu bytes, the limit is %u", what, want, (unsigned long long)size,
@@ -208,7 +209,7 @@ static int remember_name(struct image_importer *im, const struct digest *manifes
 {
     for (size_t i = 0; i < im->name_count; i++) {
         const struct importer_name *n = &im->names[i];
-        if (strcmp(n->repo, repo) || !tag != !n->tag || (tag && strcmp(n->tag, tag)))
+        if (strcmp(n->repo, repo) != 0 || !tag != !n->tag || (tag && strcmp(n->tag, tag) != 0))
             continue;
         if (digest_eq(&n->manifest, manifest)) {
             *ret_there = true;
@@ -236,7 +237,7 @@ static int remember_name(struct image_importer *im, const struct digest *manifes
 int image_name_add(struct image_importer *im, const struct digest *manifest, const char *repo, const char *tag,
                    bool *ret_new, struct err *e)
 {
-    bool there, fresh = false;
+    bool there = false, fresh = false;
     if (tag) {
         if (remember_name(im, manifest, repo, tag, &there, e) < 0 ||
             (!there && record_name(im, manifest, repo, tag, &fresh, e) < 0))
@@ -253,7 +254,7 @@ int image_name_add(struct image_importer *im, const struct digest *manifest, con
 static int bind_image(struct image_importer *im, const void *manifest, size_t n, const void *config, size_t config_len,
                       const struct digest *digest, struct err *e)
 {
-    struct digest stored, config_digest, rootfs;
+    struct digest stored, config_digest = {{0}}, rootfs = {{0}};
     if (counter_check(&im->counter, e) < 0 || merge(im, &rootfs, e) < 0 ||
         session_put(im->s, manifest, n, &stored, e) < 0 ||
         session_put(im->s, config, config_len, &config_digest, e) < 0)
@@ -263,13 +264,13 @@ static int bind_image(struct image_importer *im, const void *manifest, size_t n,
 
 static int check_platform(struct image_importer *im, const struct image_platform *have, struct err *e)
 {
-    struct image_platform want;
+    struct image_platform want = {0};
     if (!im->o.platform || !have->os || !have->arch)
         return 0;
     if (image_platform_parse(im->o.platform, &want, e) < 0)
         return -1;
     int r = 0;
-    if (strcmp(want.os, have->os) || strcmp(want.arch, have->arch))
+    if (strcmp(want.os, have->os) != 0 || strcmp(want.arch, have->arch) != 0)
         r = err_set(e, ERR_NOT_FOUND, "image is for %s/%s, not for %s/%s", have->os, have->arch, want.os, want.arch);
     image_platform_release(&want);
     return r;

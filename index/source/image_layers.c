@@ -89,7 +89,7 @@ static int push(struct image_importer *im, uint32_t layer, const struct digest *
 
 int importer_push_new(struct image_importer *im, const struct importer_layer *l, struct err *e)
 {
-    uint32_t i;
+    uint32_t i = 0;
     return remember(im, l, &i, e) < 0 ? -1 : push(im, i, NULL, e);
 }
 
@@ -152,8 +152,8 @@ int image_add_layer(struct image_importer *im, const struct digest *diffid,
     static const struct blob_claim nothing = {NULL, UINT64_MAX};
     char what[32];
     uint32_t layer = TREE_NONE;
-    struct stream *raw;
-    uint64_t size;
+    struct stream *raw = NULL;
+    uint64_t size = UINT64_MAX;
     snprintf(what, sizeof what, "layer %zu", im->height + 1);
     if (im->height >= LIMIT_LAYERS)
         return err_set(e, ERR_LIMIT, "more than %d layers", LIMIT_LAYERS);
@@ -177,10 +177,10 @@ int importer_manifest_layer(struct image_importer *im, struct blob_source *b, co
 {
     char got[DIGEST_SHORT_LEN + 1], want[DIGEST_SHORT_LEN + 1];
     struct digest gave;
-    bool known;
-    uint32_t layer;
-    struct stream *raw;
-    uint64_t size;
+    bool known = false;
+    uint32_t layer = TREE_NONE;
+    struct stream *raw = NULL;
+    uint64_t size = UINT64_MAX;
     if (find_blob(im, &d->digest, &gave, &known, e) < 0)
         return -1;
     if (known && !digest_eq(&gave, diffid))

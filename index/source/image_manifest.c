@@ -142,7 +142,7 @@ int image_platform_parse(const char *s, struct image_platform *ret, struct err *
 /* 0: doesn't fit; more is better. */
 static int platform_fit(const struct image_platform *have, const struct image_platform *want)
 {
-    if (!have->os || !have->arch || strcmp(have->os, want->os) || strcmp(have->arch, want->arch))
+    if (!have->os || !have->arch || strcmp(have->os, want->os) != 0 || strcmp(have->arch, want->arch) != 0)
         return 0;
     const char *dflt = default_variant(want->arch);
     const char *h = have->variant ? have->variant : dflt;
@@ -294,7 +294,7 @@ static int check_document(const struct json *doc, const char *expected, const ch
         err_set(e, ERR_INPUT, "%s mixes schema 1 and schema 2", what);
     else if (!json_int(json_get(doc, "schemaVersion"), &version) || version != 2)
         err_set(e, ERR_INPUT, "%s: schemaVersion is not 2", what);
-    else if (type && expected && strcmp(type, expected))
+    else if (type && expected && strcmp(type, expected) != 0)
         err_set(e, ERR_INPUT, "%s says it is \"%.100s\", its descriptor says \"%.100s\"", what, type, expected);
     else {
         *ret_type = type;
@@ -440,7 +440,7 @@ static int fill_rootfs(const struct json *doc, struct image_rootfs *r, struct er
     size_t n = json_count(ids);
     if (json_type(doc) != JSON_OBJECT)
         return err_set(e, ERR_INPUT, "config is not a JSON object");
-    if (!type || strcmp(type, "layers"))
+    if (!type || strcmp(type, "layers") != 0)
         return err_set(e, ERR_INPUT, "config: rootfs.type is not \"layers\"");
     if (json_type(ids) != JSON_ARRAY && json_type(ids) != JSON_NULL && json_type(ids) != JSON_ABSENT)
         return err_set(e, ERR_INPUT, "config: rootfs.diff_ids is not a list");

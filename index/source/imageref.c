@@ -238,7 +238,7 @@ int image_ref_choose(const struct image_ref *given, const char *image_name, cons
                        ref_name);
     if (!folder)
         return err_set(e, ERR_USAGE, "image has no whole name of its own; say --name REPOSITORY:TAG");
-    char *repo;
+    char *repo = NULL;
     if (image_ref_repo_of(folder, &repo, e) < 0)
         return -1;
     r = copy_ref(repo, ref_name ? ref_name : "latest", ret, e);

@@ -95,7 +95,7 @@ static int check_version(struct ocilayout *o, struct err *e)
     if (r < 0)
         return -1;
     const char *v = json_str(json_get(doc, "imageLayoutVersion"));
-    if (!v || strcmp(v, "1.0.0"))
+    if (!v || strcmp(v, "1.0.0") != 0)
         r = err_set(e, ERR_UNSUPPORTED, "oci-layout: version \"%.40s\", only 1.0.0 is known", v ? v : "(none)");
     json_unref(doc);
     return r;
@@ -260,7 +260,7 @@ static int find_manifest(struct ocilayout *o, const struct image_descriptor *con
 static int import_group(struct ocilayout *o, struct image_importer *im, const struct image_descriptor *const *v,
                         size_t n, const struct image_wanted *w, struct image_results *results, struct err *e)
 {
-    struct image_ref name;
+    struct image_ref name = {0};
     struct buf manifest = {0};
     struct digest digest;
     char *media_type = NULL;
@@ -302,14 +302,20 @@ int ocilayout_import(struct ocilayout *o, struct image_importer *im, const struc
     const struct image_descriptor **group = calloc(o->n + 1, sizeof *group);
     bool *done = calloc(o->n + 1, sizeof *done);
     size_t groups = 0;
-    int r = group && done ? 0 : err_nomem(e);
+    int r = 0;
+    if (!group || !done) {
+        free(group);
+        free(done);
+        return err_nomem(e);
+    }
     for (int pass = 0; r == 0 && pass < 2; pass++) {
         memset(done, 0, o->n + 1);
         for (size_t i = 0; r == 0 && i < o->n; i++) {
-            size_t n = 0;
+            size_t n = 1;
             if (done[i] || !wanted(o->images[i], w->tag))
                 continue;
-            for (size_t k = i; k < o->n; k++)
+            group[0] = o->images[i];
+            for (size_t k = i + 1; k < o->n; k++)
                 if (!done[k] && same_name(o->images[i], o->images[k]) && wanted(o->images[k], w->tag)) {
                     done[k] = true;
                     group[n++] = o->images[k];

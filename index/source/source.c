@@ -204,7 +204,7 @@ static int import_unpacked(struct job *j, int fd, struct stream *s, struct err *
 {
     const uint8_t *p;
     size_t n;
-    struct blobtar *t;
+    struct blobtar *t = NULL;
     int r = peek_bytes(s, PROBE_BYTES, &p, &n, e);
     enum probe what = r == 0 ? source_probe(p, n) : PROBE_UNKNOWN;
     if (r == 0 && what == PROBE_NAR)
@@ -362,6 +362,10 @@ static int prepare(struct job *j, struct err *e)
         return err_wrap(e, "--name");
     if (j->name.has_digest)
         return err_set(e, ERR_USAGE, "--name: a digest comes from the image, it can't be given");
+    struct image_platform platform = {0};
+    if (j->o->platform && image_platform_parse(j->o->platform, &platform, e) < 0)
+        return err_wrap(e, "--platform");
+    image_platform_release(&platform);
     size_t dirlen;
     const char *base;
     if (j->o->store_path && storepath_check(j->o->store_path, &dirlen, &base, e) < 0)
@@ -437,8 +441,10 @@ int source_add(struct store *s, const char *path, const char *name, const struct
     plain.store_path = NULL;
     plain.trusted_keys = NULL;
     job_start(&j, s, &plain);
-    int r = clean ? prepare(&j, e) : err_nomem(e);
-    if (r == 0) {
+    int r = prepare(&j, e);
+    if (r == 0 && !clean)
+        r = err_nomem(e);
+    if (r == 0 && clean) {
         for (size_t n = strlen(clean); n > 1 && clean[n - 1] == '/'; n--)
             clean[n - 1] = 0;
         const char *slash = strrchr(clean, '/');

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Documents of images: manifest, index, config. (What a store does with them: test_ocilayout.c.)
+ * Documents of images: manifest, index, config. What a store does with them: test_ocilayout.c.
+ * Covers: image_manifest image_config
  */
 #include "../../index/source/image.h"
 #include "../../index/limits.h"
