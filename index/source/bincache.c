@@ -65,8 +65,8 @@ static int open_inside(const struct cache *c, const char *path, int *ret, struct
 
 static int read_small(const struct cache *c, const char *path, struct buf *b, struct err *e)
 {
-    struct stat st;
-    int fd;
+    struct stat st = {0};
+    int fd = -1;
     if (open_inside(c, path, &fd, &st, e) < 0)
         return -1;
     int rc;
@@ -109,7 +109,7 @@ static int read_cache_info(struct cache *c, struct err *e)
     else if (!(c->store_dir = strndup(value, len)))
         rc = err_nomem(e);
     buf_release(&b);
-    return rc;
+    return c->store_dir ? rc : -1;
 }
 
 /* Plain relative path: no scheme, no empty, "." or ".." parts. */
@@ -154,9 +154,9 @@ static int check_signature(const struct cache *c, struct node *nd, struct err *e
 static int check_info(const struct cache *c, struct node *nd, const char *hash, struct err *e)
 {
     const struct narinfo *i = &nd->info;
-    if (strncmp(i->base, hash, STOREPATH_HASH_LEN))
+    if (strncmp(i->base, hash, STOREPATH_HASH_LEN) != 0)
         return err_set(e, ERR_INPUT, "is about another path, %s", i->path);
-    if (strlen(c->store_dir) != i->dirlen || memcmp(c->store_dir, i->path, i->dirlen))
+    if (strlen(c->store_dir) != i->dirlen || memcmp(c->store_dir, i->path, i->dirlen) != 0)
         return err_set(e, ERR_INPUT, "%s is not in the cache's store %s", i->path, c->store_dir);
     if (!is_inside(i->url))
         return err_set(e, ERR_INPUT, "URL '%s' isn't a plain path inside the cache", i->url);
@@ -231,7 +231,7 @@ static int refs_of(void *ctx, const char *name, const char *needed_by, char ***r
         return err_set(e, ERR_NOT_FOUND, "%s: neither the cache nor the store has %s/%s, which %s refers to", c->dir,
                        c->store_dir, name, needed_by);
     }
-    if (strcmp(nd->info.base, name))
+    if (strcmp(nd->info.base, name) != 0)
         return err_set(e, ERR_INPUT, "%s: the cache has %s under the hash of %s", c->dir, nd->info.base, name);
     if (c->o->closure && pathgraph_copy((const char *const *)nd->info.refs, ret) < 0)
         return err_nomem(e);
@@ -262,8 +262,8 @@ static int list_add(struct list *l, const char *s, size_t len, struct err *e)
 /* Adds the base name that a hash part stands for. */
 static int add_by_hash(struct cache *c, const char *hash, struct list *out, struct err *e)
 {
-    struct node *nd;
-    if (load(c, hash, &nd, e) < 0)
+    struct node *nd = NULL;
+    if (load(c, hash, &nd, e) < 0 || !nd)
         return -1;
     int rc = list_add(out, nd->info.base, strlen(nd->info.base), e);
     narinfo_release(&nd->info); /* it is loaded again when its turn comes */
@@ -274,7 +274,7 @@ static int add_by_hash(struct cache *c, const char *hash, struct list *out, stru
 static int add_asked(struct cache *c, const char *path, struct list *out, struct err *e)
 {
     const char *base = path;
-    size_t dirlen;
+    size_t dirlen = 0;
     if (storepath_is_hash(path, strlen(path))) {
         if (add_by_hash(c, path, out, e) == 0)
             return 0;
@@ -285,7 +285,7 @@ static int add_asked(struct cache *c, const char *path, struct list *out, struct
     if (path[0] == '/') {
         if (storepath_check(path, &dirlen, &base, e) < 0)
             return -1;
-        if (dirlen != strlen(c->store_dir) || memcmp(path, c->store_dir, dirlen))
+        if (dirlen != strlen(c->store_dir) || memcmp(path, c->store_dir, dirlen) != 0)
             return err_set(e, ERR_NOT_FOUND, "%s: the cache is of the store %s, it has no %s", c->dir, c->store_dir,
                            path);
     } else if (storepath_check_base(path, strlen(path), e) < 0)
@@ -372,9 +372,9 @@ static int check_file(const struct narinfo *i, struct stream *file, struct err *
 static int open_nar(const struct cache *c, const struct narinfo *i, struct stream **ret_file, struct stream **ret,
                     struct err *e)
 {
-    struct stat st;
-    struct stream *file;
-    int fd;
+    struct stat st = {0};
+    struct stream *file = NULL;
+    int fd = -1;
     if (open_inside(c, i->url, &fd, &st, e) < 0)
         return -1;
     if (i->filesize >= 0 && st.st_size != i->filesize) {

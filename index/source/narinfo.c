@@ -175,7 +175,7 @@ static int read_line(struct reading *r, const char *s, size_t n, struct err *e)
         return err_set(e, ERR_INPUT, "is not of the form 'Key: value'");
     size_t klen = (size_t)(colon - s);
     for (size_t k = 0; k < KEYS; k++) {
-        if (strlen(keys[k].key) != klen || memcmp(keys[k].key, s, klen))
+        if (strlen(keys[k].key) != klen || memcmp(keys[k].key, s, klen) != 0)
             continue;
         if ((r->seen & 1u << k) && !keys[k].repeatable)
             return err_set(e, ERR_INPUT, "%s: stands here a second time", keys[k].key);

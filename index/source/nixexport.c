@@ -57,7 +57,7 @@ static int check_neighbour(const struct trailer *t, const char *path, const char
     size_t dirlen;
     if (storepath_check(path, &dirlen, ret_base, e) < 0)
         return -1;
-    if (dirlen != t->dirlen || memcmp(path, t->path, dirlen))
+    if (dirlen != t->dirlen || memcmp(path, t->path, dirlen) != 0)
         return err_set(e, ERR_INPUT, "%s is in another store than %s", path, t->path);
     return 0;
 }
@@ -122,7 +122,7 @@ static int import_one(struct session *s, struct stream *in, struct trailer *t, s
     struct nartree *tree;
     struct nartree_result r;
     const char *base, *deriver;
-    bool is_new;
+    bool is_new = false;
     if (nartree_read(s, in, false, &plain, &tree, &r, e) < 0)
         return err_wrap(e, "%s, path %zu", what, results->n + 1);
     int rc = read_trailer(in, t, &base, &deriver, e);

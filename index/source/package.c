@@ -130,7 +130,7 @@ static int check_text(const char *path, const char *what, const char *s, struct 
 
 static int check_meta(const struct package_meta *m, struct err *e)
 {
-    for (const char *const *r = m->refs; *r; r++)
+    for (const char *const *r = m->refs; r && *r; r++)
         if (storepath_check_base(*r, strlen(*r), e) < 0)
             return err_wrap(e, "%s: reference", m->path);
     if (m->deriver && storepath_check_base(m->deriver, strlen(m->deriver), e) < 0)

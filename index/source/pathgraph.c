@@ -195,7 +195,7 @@ static int walk_wide(struct graph *g, const char *b, uint32_t *ret, struct err *
 int pathgraph_chain(const char *a, const char *b, pathgraph_refs refs, void *ctx, char ***ret, struct err *e)
 {
     struct graph g;
-    uint32_t i;
+    uint32_t i = HASHTAB_NONE;
     bool is_new;
     int rc = graph_init(&g, refs, ctx, e);
     if (!rc)

@@ -10,7 +10,7 @@
 #include "../buf.h"
 #include "storepath.h"
 
-#include <stdio.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
 #define W STOREPATH_HASH_LEN
@@ -114,7 +114,7 @@ static void look_up(struct refscan *r, const uint8_t *p)
 {
     for (size_t at = hash_part(r, p) & r->mask; r->slot[at]; at = (at + 1) & r->mask) {
         size_t i = r->slot[at] - 1;
-        if (memcmp(r->v[i].base, p, W))
+        if (memcmp(r->v[i].base, p, W) != 0)
             continue;
         for (; i < r->n && !memcmp(r->v[i].base, p, W); i++)
             r->v[i].found = true;
@@ -221,7 +221,8 @@ static int settle(struct modhash *m, size_t keep, struct err *e)
 {
     for (uint8_t *at = m->held; (at = memmem(at, m->n_held - (size_t)(at - m->held), m->hash, W)) != NULL; at += W) {
         memset(at, 0, W);
-        if (buf_printf(&m->places, "|%llu", (unsigned long long)(m->pos + (uint64_t)(at - m->held))) < 0)
+        uint64_t place = m->pos + (size_t)(at - m->held);
+        if (buf_printf(&m->places, "|%" PRIu64, place) < 0)
             return err_nomem(e);
     }
     if (m->n_held <= keep)

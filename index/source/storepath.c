@@ -176,7 +176,7 @@ void storepath_ca_parse(const char *ca, struct storepath_ca *ret)
     *ret = (struct storepath_ca){.kind = STOREPATH_CA_OTHER};
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
         size_t n = strlen(forms[i].prefix);
-        if (strncmp(ca, forms[i].prefix, n))
+        if (strncmp(ca, forms[i].prefix, n) != 0)
             continue;
         if (!digest_parse_nix(ca + n, strlen(ca + n), &ret->hash))
             ret->kind = forms[i].kind;
@@ -195,7 +195,7 @@ static int without_self(const char *base, const char *const *refs, const char **
         return err_nomem(e);
     *ret_self = false;
     for (size_t i = 0; i < n; i++)
-        if (strcmp(refs[i], base))
+        if (strcmp(refs[i], base) != 0)
             v[k++] = refs[i];
         else
             *ret_self = true;
@@ -205,8 +205,8 @@ static int without_self(const char *base, const char *const *refs, const char **
 
 int storepath_ca_check(const struct storepath_ca *ca, const char *path, const char *const *refs, struct err *e)
 {
-    size_t dirlen;
-    const char *base, **others = NULL, *name;
+    size_t dirlen = 0;
+    const char *base = path, **others = NULL, *name;
     char *dir, hex[DIGEST_HEX_LEN + 1], *made = NULL;
     bool self = false;
     int rc = -1;
@@ -217,7 +217,7 @@ int storepath_ca_check(const struct storepath_ca *ca, const char *path, const ch
     name = base + STOREPATH_HASH_LEN + 1;
     dir = strndup(path, dirlen);
     digest_hex(&ca->hash, hex);
-    if (!dir)
+    if (!dir || !others)
         err_nomem(e);
     else if (ca->kind == STOREPATH_CA_NAR)
         rc = storepath_source_refs(&ca->hash, dir, name, others, self, &made, e);
@@ -227,7 +227,7 @@ int storepath_ca_check(const struct storepath_ca *ca, const char *path, const ch
         rc = storepath_text(&ca->hash, dir, name, others, &made, e);
     else
         rc = storepath_fixed("", "sha256", hex, dir, name, &made, e);
-    if (!rc && strcmp(made, path))
+    if (!rc && made && strcmp(made, path) != 0)
         rc = err_set(e, ERR_INPUT, "%s: isn't what its content address gives, %s", path, made);
     free(made);
     free(dir);
