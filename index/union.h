@@ -27,7 +27,8 @@ int union_new(int flags, struct union_ **ret, struct err *e);
 void union_free(struct union_ *u);
 /* Applies one more layer. The tree must stay open until union_free. diffid names it in the references. */
 int union_apply(struct union_ *u, const struct tree *layer, const struct digest *diffid, struct err *e);
-/* The same over arrays (which must stay until union_free): for a layer that is being built. */
+/* The same over arrays, for a layer that is being built. They must stay until union_write_layer, which reads nodes and
+ * strings through w: they may be w's own. */
 int union_apply_ops(struct union_ *u, const struct layer_ops *ops, struct err *e);
 /* Compiles the root filesystem: appends the flat tree (TREE_ROOTFS) to out. */
 int union_compile(struct union_ *u, struct buf *out, struct err *e);

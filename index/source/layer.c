@@ -44,10 +44,9 @@ struct builder {
     struct treewrite *w;
     struct recipe *recipe;
     struct spool spool;
-    struct buf ops; /* struct tree_op[]: the union reads them while w grows */
+    struct buf ops; /* struct tree_op[], for the union */
     struct buf path, link;
     uint64_t holes;
-    size_t pool_end; /* behind the last string that the union needs */
     uint32_t entries;
 };
 
@@ -84,23 +83,14 @@ static int take_literal(void *ctx, const void *p, size_t n, struct err *e)
     return recipe_literal(((struct builder *)ctx)->recipe, p, n, e);
 }
 
-static int add_string(struct builder *b, const void *p, size_t n, uint32_t *ret, struct err *e)
-{
-    if (treewrite_string(b->w, p, n, ret, e) < 0)
-        return -1;
-    if (*ret + n > b->pool_end)
-        b->pool_end = *ret + n;
-    return 0;
-}
-
 static int add_op(struct builder *b, uint32_t kind, uint32_t node, struct err *e)
 {
     struct tree_op op = {.kind = kind, .node = node, .path_len = (uint32_t)b->path.len};
-    if (add_string(b, b->path.p, b->path.len, &op.path, e) < 0)
+    if (treewrite_string(b->w, b->path.p, b->path.len, &op.path, e) < 0)
         return -1;
     if (kind == OP_HARDLINK) {
         op.link_len = (uint32_t)b->link.len;
-        if (add_string(b, b->link.p, b->link.len, &op.link, e) < 0)
+        if (treewrite_string(b->w, b->link.p, b->link.len, &op.link, e) < 0)
             return -1;
     }
     return buf_append(&b->ops, &op, sizeof op) < 0 ? err_nomem(e) : 0;
@@ -216,7 +206,7 @@ static int set_target(struct builder *b, const struct tar_entry *en, struct tree
         return err_set(e, ERR_LIMIT, "a link target of %zu bytes is over the limit of %d", en->link_len,
                        LIMIT_PATH - 1);
     n->size = n->count = (uint32_t)en->link_len;
-    return add_string(b, en->link, en->link_len, &n->first, e);
+    return treewrite_string(b->w, en->link, en->link_len, &n->first, e);
 }
 
 static int add_hole(struct builder *b, uint64_t n, struct err *e)
@@ -327,38 +317,28 @@ static int read_tar(struct builder *b, struct err *e)
 
 /* --- what is made of it --- */
 
-/*
- * Adds the directories. The union reads nodes, names and operations while it adds to w, whose memory moves: it gets
- * copies of the nodes and of the strings so far.
- */
+/* Adds the directories. While union_write_layer adds to w, whose memory moves, the union reads nodes and names through
+ * w. */
 static int write_directories(struct builder *b, struct err *e)
 {
     struct union_ *u = NULL;
-    struct buf nodes = {0}, pool = {0};
-    uint32_t n = treewrite_node_count(b->w), op_count = (uint32_t)(b->ops.len / sizeof(struct tree_op));
+    uint32_t op_count = (uint32_t)(b->ops.len / sizeof(struct tree_op));
     const struct tree_op *ops = (const struct tree_op *)(const void *)b->ops.p;
-    int rc = -1;
 
     for (uint32_t i = 0; i < op_count; i++)
         if (treewrite_op(b->w, &ops[i], e) < 0)
             return -1;
-    if (buf_append(&nodes, treewrite_node_at(b->w, 0), (size_t)n * sizeof(struct tree_node)) < 0 ||
-        buf_append(&pool, b->pool_end ? treewrite_string_at(b->w, 0) : "", b->pool_end) < 0) {
-        err_nomem(e);
-        goto out;
-    }
-    struct layer_ops l = {.nodes = (const struct tree_node *)(const void *)nodes.p,
-                          .pool = (const char *)pool.p,
+    struct layer_ops l = {.nodes = treewrite_node_at(b->w, 0),
+                          .pool = treewrite_string_at(b->w, 0),
                           .ops = ops,
-                          .node_count = n,
+                          .node_count = treewrite_node_count(b->w),
                           .op_count = op_count};
-    if (union_new(UNION_KEEP_WHITEOUTS, &u, e) < 0 || union_apply_ops(u, &l, e) < 0)
-        goto out;
-    rc = union_write_layer(u, b->w, e);
-out:
+    int rc = union_new(UNION_KEEP_WHITEOUTS, &u, e);
+    if (rc == 0)
+        rc = union_apply_ops(u, &l, e);
+    if (rc == 0)
+        rc = union_write_layer(u, b->w, e);
     union_free(u);
-    buf_release(&nodes);
-    buf_release(&pool);
     return rc;
 }
 
