@@ -380,7 +380,7 @@ static int put_recipe(struct builder *b, struct digest *ret, struct err *e)
         rc = session_data(b->s, sp->mem.p, sp->mem.len, e);
     buf_release(&piece);
     if (rc < 0 || session_content_end(b->s, &slot, e) < 0 || session_flush(b->s, e) < 0 ||
-        session_content(b->s, slot, &c, e) < 0)
+        session_content_keep(b->s, slot, e) < 0 || session_content(b->s, slot, &c, e) < 0)
         return -1;
     *ret = c.digest;
     return 0;

@@ -291,7 +291,7 @@ int recipe_replay(struct stream *s, const struct recipe_replay *to, struct err *
     size_t n;
     if (stream_read(s, head, sizeof head, &n, e) < 0)
         return -1;
-    if (n < sizeof head || memcmp(head, "CRCP", 4))
+    if (n < sizeof head || memcmp(head, "CRCP", 4) != 0)
         return err_set(e, ERR_DAMAGED, "not a recipe");
     if (get_u32(head + 4) != VERSION)
         return err_set(e, ERR_UNSUPPORTED, "recipe of version %u: this program knows version %d", get_u32(head + 4),

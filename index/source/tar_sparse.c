@@ -69,7 +69,7 @@ int tar_sparse_old(struct tar *t, struct err *e)
     int64_t size;
     uint8_t ext[TAR_BLOCK];
     /* STAR has the same type letter with another layout. */
-    if (memcmp(t->block + 257, "ustar  ", 8))
+    if (memcmp(t->block + 257, "ustar  ", 8) != 0)
         return err_set(e, ERR_INPUT, "a sparse file that isn't in GNU format");
     if (tar_number(t->block + OLD_REALSIZE, 12, &size) < 0)
         return malformed(e);

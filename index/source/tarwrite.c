@@ -11,6 +11,10 @@
 
 enum { BLOCK = 512, NAME_LEN = 100, PREFIX_AT = 345, PREFIX_LEN = 155 };
 
+static const uint8_t magic[8] = {'u', 's', 't', 'a', 'r', 0, '0', '0'};
+/* Always the same: the only name that depends on nothing. */
+static const char pax_name[] = "PaxHeaders/member";
+
 /* Octal digits and a NUL in a field of n bytes; 0 stands in for what is too large. */
 static void put_octal(uint8_t *field, size_t n, uint64_t v, bool *ret_fits)
 {
@@ -145,10 +149,7 @@ static int fill(const struct tarwrite_member *m, const char *name, uint8_t *h, s
     h[156] = (uint8_t)m->type;
     size_t link_len = strlen(link);
     memcpy(h + 157, link, link_len < NAME_LEN ? link_len : NAME_LEN);
-    memcpy(h + 257,
-           "ustar\0"
-           "00",
-           8);
+    memcpy(h + 257, magic, sizeof magic);
     put_octal(h + 329, 8, m->type == '3' || m->type == '4' ? m->devmajor : 0, NULL);
     put_octal(h + 337, 8, m->type == '3' || m->type == '4' ? m->devminor : 0, NULL);
     put_checksum(h);
@@ -172,18 +173,14 @@ static int fill(const struct tarwrite_member *m, const char *name, uint8_t *h, s
 
 static void fill_pax_header(uint8_t *h, size_t size)
 {
-    /* Always the same name: it is the only one that depends on nothing. */
-    memcpy(h, "PaxHeaders/member", 17);
+    memcpy(h, pax_name, sizeof pax_name);
     put_octal(h + 100, 8, 0644, NULL);
     put_octal(h + 108, 8, 0, NULL);
     put_octal(h + 116, 8, 0, NULL);
     put_octal(h + 124, 12, size, NULL);
     put_octal(h + 136, 12, 0, NULL);
     h[156] = 'x';
-    memcpy(h + 257,
-           "ustar\0"
-           "00",
-           8);
+    memcpy(h + 257, magic, sizeof magic);
     put_octal(h + 329, 8, 0, NULL);
     put_octal(h + 337, 8, 0, NULL);
     put_checksum(h);
