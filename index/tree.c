@@ -344,6 +344,8 @@ static int check_ops(const struct tree *t, struct err *e)
             return bad(e, "kind of operation", i);
         if (node ? o->node >= t->count[TREE_SEC_NODES] : o->node != TREE_NONE)
             return bad(e, "node of operation", i);
+        if (node && t->nodes[o->node].flags & (NODE_WHITEOUT | NODE_HARDLINK))
+            return bad(e, "node of operation", i);
         if (!in_pool(t, o->path, o->path_len) || !path_valid(t->pool + o->path, o->path_len))
             return bad(e, "path of operation", i);
         if (link ? !in_pool(t, o->link, o->link_len) || !path_valid(t->pool + o->link, o->link_len)

@@ -351,12 +351,17 @@ int treewrite_finish(struct treewrite *w, struct buf *out, struct err *e)
     put_u64(h + 16, total);
     for (unsigned i = 0; i < TREE_SECTIONS; i++)
         put_u32(h + 24 + 4 * i, count(w, (enum tree_section)i));
+    /* From here on the writer is empty: a large tree would be in memory twice. */
+    hashtab_release(&w->strings);
+    hashtab_release(&w->sets);
+    hashtab_release(&w->contents);
     if (buf_reserve(out, total) < 0)
         return err_nomem(e);
     buf_append(out, h, sizeof h);
     for (unsigned i = 0; i < TREE_SECTIONS; i++) {
         buf_append(out, w->sec[i].p, w->sec[i].len);
         buf_append_zero(out, (8 - w->sec[i].len % 8) % 8);
+        buf_release(&w->sec[i]);
     }
     return 0;
 }
