@@ -11,6 +11,7 @@
 #include "attach.h"
 #include "fs.h"
 #include "mountinfo.h"
+#include "push.h"
 #include "watch.h"
 
 #include <errno.h>
@@ -83,6 +84,7 @@ static void end_loop(struct server *s)
     struct timespec pause = {.tv_nsec = 5000000};
     watch_stop(s->watch);
     s->watch = NULL;
+    push_stop(s->fs.push);
     fuse_session_exit(s->fs.se);
     while (!atomic_load(&s->ended)) { /* again and again: it may be just about to wait */
         pthread_kill(s->loop, WAKE);
@@ -239,25 +241,25 @@ static int run(struct server *s, struct err *e)
     s->loop = pthread_self();
     if (watch_start(&s->fs, s->lease, s->at, &s->watch, e) < 0)
         return -1;
+    if (push_start(&s->fs, &s->fs.push, e) < 0)
+        return -1;
     int r = pthread_create(&s->control, NULL, control, s);
-    if (r != 0) {
-        watch_stop(s->watch);
-        s->watch = NULL;
+    if (r != 0)
         return err_sys(e, r, "start a thread");
-    }
     r = loop(s, e);
     while (write(s->done, &one, sizeof one) < 0 && errno == EINTR)
         ;
     if (r < 0)
         cut_off(s);
     pthread_join(s->control, NULL);
-    watch_stop(s->watch);
-    s->watch = NULL;
     return r;
 }
 
 static void server_release(struct server *s)
 {
+    watch_stop(s->watch);
+    push_stop(s->fs.push);
+    push_free(s->fs.push);
     end_session(s);
     lease_drop(s->lease);
     view_release(&s->fs.view);

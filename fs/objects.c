@@ -94,30 +94,34 @@ static bool is_used(struct obj *o)
     return o->used_before || atomic_load(&o->lookups) != 0;
 }
 
-/* A removed image is needed by removed names in use. */
-static bool has_user(const struct objects *o, const struct obj *image)
+static void keep(const struct objects *o, uint32_t no)
 {
-    for (uint32_t i = 0; i < o->n; i++) {
-        struct obj *name = o->v[i];
-        if (name->pub.kind == OBJ_NAME && name->pub.image_no == image->pub.no && (name->pub.live || is_used(name)))
-            return true;
-    }
-    return false;
+    struct obj *x = obj_find(o->v, o->n, no);
+    if (x)
+        x->keep = true;
 }
 
-static bool is_reapable(const struct objects *o, struct obj *x)
+/* Marks what is to stay known: what the catalog has, what is in use, and the images and layers that such names need. */
+static void mark(const struct objects *o, const struct objload *l)
 {
-    if (x->pub.live || is_used(x))
-        return false;
-    return x->pub.kind == OBJ_IMAGE ? !has_user(o, x) : true;
+    for (uint32_t i = 0; i < o->n; i++) {
+        struct obj *x = o->v[i];
+        x->pub.live = obj_find(l->v, l->n, x->pub.no) != NULL;
+        x->keep = x->pub.live || is_used(x);
+    }
+    for (uint32_t i = 0; i < o->n; i++)
+        if (o->v[i]->keep && o->v[i]->pub.kind == OBJ_NAME)
+            keep(o, o->v[i]->pub.image_no);
+    for (uint32_t i = 0; i < o->n; i++)
+        for (uint32_t k = 0; o->v[i]->keep && o->v[i]->layer_nos && k < o->v[i]->pub.layer_count; k++)
+            keep(o, o->v[i]->layer_nos[k]);
 }
 
 /* Merges l into a new table, *ret (o->n + l->n slots): which old ones stay is decided first. Can't fail. */
 static uint32_t merge(struct objects *o, struct objload *l, struct obj **to, struct obj **reaped, uint32_t *ret_reaped)
 {
     uint32_t n = 0, a = 0, b = 0, dead = 0;
-    for (uint32_t i = 0; i < o->n; i++)
-        o->v[i]->pub.live = obj_find(l->v, l->n, o->v[i]->pub.no) != NULL;
+    mark(o, l);
     while (a < o->n || b < l->n) {
         struct obj *old = a < o->n ? o->v[a] : NULL, *fresh = b < l->n ? l->v[b] : NULL;
         if (old && fresh && old->pub.no == fresh->pub.no) {
@@ -128,10 +132,10 @@ static uint32_t merge(struct objects *o, struct objload *l, struct obj **to, str
             b++;
         } else if (old && (!fresh || old->pub.no < fresh->pub.no)) {
             old->shown = false;
-            if (is_reapable(o, old))
-                reaped[dead++] = old;
-            else
+            if (old->keep)
                 to[n++] = old;
+            else
+                reaped[dead++] = old;
             a++;
         } else {
             to[n++] = fresh;

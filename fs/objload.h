@@ -14,6 +14,7 @@ struct obj {
     uint32_t *layer_nos;   /* image: their numbers, 0 where the catalog has no such layer */
     _Atomic uint64_t lookups;
     bool used_before; /* at the last drain */
+    bool keep;        /* objects.c, while it merges */
     bool shown;       /* the catalog keeps it whatever the kernel has: reachable from a name, or a package */
 };
 

@@ -8,6 +8,7 @@
 #include "../index/catalog.h"
 
 #include "errmap.h"
+#include "push.h"
 #include "xattrs.h"
 
 #include <errno.h>
@@ -181,6 +182,8 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, stru
     if (!open_or_fail(req, ino, &n))
         return;
     int r = view_read(&fs->view, &n, buf, size < FS_MAX_READ ? size : FS_MAX_READ, (uint64_t)off, &got, &e);
+    if (r == 0 && n.kind == V_NODE && n.n->size <= PUSH_MAX)
+        push_note(fs->push, n.lt->no, n.node);
     view_close(&fs->view, &n);
     if (r == 0)
         fuse_reply_buf(req, buf, got);
