@@ -5,16 +5,17 @@
  * block and chunk rows repeat what stands in a pack's block headers, and object rows are made by catalog_apply
  * from the records in the packs.
  *
- * One connection behind a mutex: any thread. Reads see the newest commit of any process. Writes: catalog_begin takes the store's
- * lock (flock) and BEGIN IMMEDIATE; only the thread that began may write until catalog_commit or
+ * One connection behind a mutex: any thread. Reads see the newest commit of any process. Writes: catalog_begin takes
+ * the store's lock (flock) and BEGIN IMMEDIATE; only the thread that began may write until catalog_commit or
  * catalog_rollback. (Debian 12's SQLite has the WAL-reset bug: design.md 4, reliability.md 0.)
  *
  * Records are JSON objects; unknown members are kept in the pack and ignored here:
  *  {"type":"layer","no":N,"diffid":OCI,"tree":HEX,"recipe":HEX,"size":TARBYTES,"entries":N,"time":T}
  *  {"type":"package","no":N,"name":"<hash>-<name>","dir":"/nix/store","narhash":HEX,"narsize":N,"refs":[names],
  *   "deriver":name|null,"ca":s|null,"sigs":[s],"trusted":bool,"tree":HEX,"time":T}
- *  {"type":"image","no":N,"manifest":HEX,"config":HEX,"rootfs":HEX,"layers":[diffid OCI…],"blobs":[compressed OCI…],"time":T}
- *      manifest and config are contents of their own: their digest is the SHA-256 of their bytes. no numbers the root filesystem's tree.
+ *  {"type":"image","no":N,"manifest":HEX,"config":HEX,"rootfs":HEX,"layers":[diffid OCI…],"blobs":[compressed
+ * OCI…],"time":T} manifest and config are contents of their own: their digest is the SHA-256 of their bytes. no numbers
+ * the root filesystem's tree.
  *  {"type":"name","no":N,"repo":S,"tag":S,"manifest":HEX,"time":T}          one folder images/<repo>@<tag>
  *  {"type":"digestname","no":N,"repo":S,"manifest":HEX,"time":T}            one folder images/<repo>@sha256-<digest>
  *  {"type":"remove","of":"name"|"digestname"|"image"|"layer"|"package","no":N,"time":T}
@@ -45,14 +46,16 @@ struct chunk_row {
     uint32_t off, len;
 };
 
-int catalog_open(int dirfd, const char *path_for_errors, int lockfd, bool readonly, bool create, struct catalog **ret, struct err *e);
+int catalog_open(int dirfd, const char *path_for_errors, int lockfd, bool readonly, bool create, struct catalog **ret,
+                 struct err *e);
 void catalog_close(struct catalog *c);
 
 /* --- reading the index of bytes. ERR_NOT_FOUND when there is none. --- */
 /* for_reuse: don't answer with a chunk that gc has condemned (an import must not build on it). */
 int catalog_chunk(struct catalog *c, const struct digest *d, bool for_reuse, struct chunk_loc *ret, struct err *e);
 int catalog_block(struct catalog *c, uint64_t block, struct block_loc *ret, struct err *e);
-/* Content of several chunks: its chunk list, appended to out as tree_chunk[] (a content of one chunk has no row: ask catalog_chunk). for_reuse: only if all its chunks are usable so. */
+/* Content of several chunks: its chunk list, appended to out as tree_chunk[] (a content of one chunk has no row: ask
+ * catalog_chunk). for_reuse: only if all its chunks are usable so. */
 int catalog_content(struct catalog *c, const struct digest *d, bool for_reuse, struct buf *out, struct err *e);
 
 /* --- objects --- */
@@ -98,10 +101,11 @@ int catalog_package_no(struct catalog *c, uint32_t no, struct cat_package *ret, 
 int catalog_image(struct catalog *c, const struct digest *manifest, struct cat_image *ret, struct err *e);
 int catalog_image_no(struct catalog *c, uint32_t no, struct cat_image *ret, struct err *e);
 /* tag NULL: the digestname row with that manifest. */
-int catalog_name(struct catalog *c, const char *repo, const char *tag, const struct digest *manifest, struct cat_name *ret, struct err *e);
+int catalog_name(struct catalog *c, const char *repo, const char *tag, const struct digest *manifest,
+                 struct cat_name *ret, struct err *e);
 int catalog_name_no(struct catalog *c, uint32_t no, struct cat_name *ret, struct err *e);
-/* Each calls fn for every row, ordered by name (layers, images: by no); fn returns non-zero to stop (that value is returned). The structs are
- * the callee's only during the call. fn may use the catalog. */
+/* Each calls fn for every row, ordered by name (layers, images: by no); fn returns non-zero to stop (that value is
+ * returned). The structs are the callee's only during the call. fn may use the catalog. */
 int catalog_each_layer(struct catalog *c, int (*fn)(const struct cat_layer *, void *), void *ctx, struct err *e);
 int catalog_each_package(struct catalog *c, int (*fn)(const struct cat_package *, void *), void *ctx, struct err *e);
 int catalog_each_image(struct catalog *c, int (*fn)(const struct cat_image *, void *), void *ctx, struct err *e);
@@ -124,11 +128,15 @@ int catalog_commit(struct catalog *c, struct err *e);
 void catalog_rollback(struct catalog *c);
 int catalog_add_pack(struct catalog *c, uint64_t pack, uint64_t bytes, struct err *e);
 /* A chunk that is there already is left as it is (and un-condemned); *ret_block is the new number, never used again. */
-int catalog_add_block(struct catalog *c, const struct block_loc *b, const struct chunk_row *chunks, uint32_t n, uint64_t *ret_block, struct err *e);
-int catalog_add_content(struct catalog *c, const struct digest *d, uint64_t size, const struct tree_chunk *chunks, uint32_t n, struct err *e);
+int catalog_add_block(struct catalog *c, const struct block_loc *b, const struct chunk_row *chunks, uint32_t n,
+                      uint64_t *ret_block, struct err *e);
+int catalog_add_content(struct catalog *c, const struct digest *d, uint64_t size, const struct tree_chunk *chunks,
+                        uint32_t n, struct err *e);
 /* Clears the mark of gc on a chunk that this transaction builds on; ERR_NOT_FOUND if it is gone. */
 int catalog_keep_chunk(struct catalog *c, const struct digest *d, struct err *e);
-/* Next object number. */
+/* The next object number, without drawing it: the high-water mark of a seal. */
+int catalog_peek_no(struct catalog *c, uint32_t *ret, struct err *e);
+/* Draws the next object number. */
 int catalog_next_no(struct catalog *c, uint32_t *ret, struct err *e);
 /* Applies one record (see above), "no" set. A name that exists is moved (its old row goes). */
 int catalog_apply(struct catalog *c, const struct json *record, struct err *e);
