@@ -26,20 +26,20 @@
 struct session;
 
 struct session_stats {
-    uint64_t bytes_in;   /* raw bytes given to it (holes not counted) */
-    uint64_t bytes_new;  /* of these, not in the store before: raw */
+    uint64_t bytes_in;     /* raw bytes given to it (holes not counted) */
+    uint64_t bytes_new;    /* of these, not in the store before: raw */
     uint64_t bytes_stored; /* compressed size of these on disk */
     uint64_t files;
 };
 
 struct session_opts {
-    unsigned threads;       /* compressing; 0: one per core */
+    unsigned threads;           /* compressing; 0: one per core */
     const volatile int *cancel; /* non-zero: stop with ERR_CANCELLED as soon as may be; may be NULL */
 };
 
 struct content {
     struct digest digest;
-    uint64_t size, stored; /* as tree_content */
+    uint64_t size, stored;           /* as tree_content */
     const struct tree_chunk *chunks; /* owned by the session (or by whoever made the struct) */
     uint32_t chunk_count;
 };
@@ -59,13 +59,18 @@ int session_flush(struct session *s, struct err *e);
 /* After session_flush. Valid until session_end. */
 int session_content(struct session *s, uint32_t slot, struct content *ret, struct err *e);
 
+/* Of a content that is in no tree although it has a slot (a large recipe): it gets a record of its own, as
+ * session_put's do, so that a rebuild of the catalog finds its chunks. */
+int session_content_keep(struct session *s, uint32_t slot, struct err *e);
+
 /*
- * Adds an object record (catalog.h lists the types). Takes r over. It is applied to the catalog at commit, where a record
- * that needs a number ("no") gets one. A record equal to what is there already may be left out by the caller
+ * Adds an object record (catalog.h lists the types). Takes r over. It is applied to the catalog at commit, where a
+ * record that needs a number ("no") gets one. A record equal to what is there already may be left out by the caller
  * (see catalog_*), or is dropped by catalog_apply.
  */
 int session_record(struct session *s, struct json *r, struct err *e);
-/* Objects recorded in this very session, by type and key, for imports that build on each other; NULL when none. Borrowed. */
+/* Objects recorded in this very session, by type and key, for imports that build on each other; NULL when none.
+ * Borrowed. */
 struct json *session_recorded(struct session *s, const char *type, const char *key_field, const char *key);
 
 /* Publishes everything: packs fsynced, then one catalog transaction. Nothing recorded: nothing is kept. */
