@@ -25,6 +25,7 @@
 #include "workqueue.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -148,6 +149,23 @@ static int sink(void *ctx, struct raw_block *b, struct err *e)
 
 /* --- life --- */
 
+/* Signals are for the caller's thread, whose reads they shall interrupt: the pipeline's threads start with all blocked.
+ */
+static int start_threads(struct session *s, unsigned threads, struct err *e)
+{
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int rc = packer_new(s->store, threads, &s->first, &s->bytes_stored, &s->packer, e);
+    if (rc == 0) {
+        int errnum = pthread_create(&s->cutter, NULL, cut, s);
+        s->cutter_runs = !errnum;
+        rc = errnum ? err_sys(e, errnum, "start a thread") : 0;
+    }
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return rc;
+}
+
 static int start(struct session *s, const struct session_opts *o, struct err *e)
 {
     char json[64];
@@ -159,15 +177,9 @@ static int start(struct session *s, const struct session_opts *o, struct err *e)
     if (workqueue_init(&s->full, SLABS) < 0 || workqueue_init(&s->empty, SLABS) < 0)
         return err_nomem(e);
     if (lease_take(s->store, LEASE_IMPORT, json, &s->lease, e) < 0 || catalog_seq(c, &s->seq, e) < 0 ||
-        ingest_new(&io, &s->ingest, e) < 0 ||
-        packer_new(s->store, threads < THREADS_MAX ? threads : THREADS_MAX, &s->first, &s->bytes_stored, &s->packer,
-                   e) < 0)
+        ingest_new(&io, &s->ingest, e) < 0)
         return -1;
-    int rc = pthread_create(&s->cutter, NULL, cut, s);
-    if (rc)
-        return err_sys(e, rc, "start a thread");
-    s->cutter_runs = true;
-    return 0;
+    return start_threads(s, threads < THREADS_MAX ? threads : THREADS_MAX, e);
 }
 
 int session_begin(struct store *store, const struct session_opts *o, struct session **ret, struct err *e)

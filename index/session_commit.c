@@ -11,9 +11,9 @@
 
 #include <inttypes.h>
 
-static int assign_numbers(struct commit *c, struct catalog *cat, uint64_t *ret_next, struct err *e)
+static int assign_numbers(struct commit *c, struct catalog *cat, uint32_t *ret_next, struct err *e)
 {
-    uint32_t no = 0;
+    uint32_t no;
     for (size_t i = 0; i < c->record_count; i++) {
         if (json_get(c->records[i], "no"))
             continue;
@@ -22,10 +22,7 @@ static int assign_numbers(struct commit *c, struct catalog *cat, uint64_t *ret_n
         if (json_set(c->records[i], "no", json_new_int(no)) < 0)
             return err_nomem(e);
     }
-    if (!no && catalog_next_no(cat, &no, e) < 0)
-        return -1;
-    *ret_next = (uint64_t)no + 1;
-    return 0;
+    return catalog_peek_no(cat, ret_next, e);
 }
 
 /* --- records --- */
@@ -137,7 +134,8 @@ static int write_rows(struct commit *c, struct catalog *cat, uint64_t seq_before
 
 static int in_transaction(struct commit *c, struct catalog *cat, uint64_t *ret_seq, struct err *e)
 {
-    uint64_t seq, next_no = 0;
+    uint64_t seq;
+    uint32_t next_no = 0;
     if (catalog_seq(cat, &seq, e) < 0)
         return -1;
     *ret_seq = seq;

@@ -2,7 +2,7 @@
 /*
  * Speed of the pipeline and of the reader, without any source's parsing:
  *   bench_session FILE [BYTES]   FILE is cut into contents: of BYTES each, or (0, the default) of sizes as files have
- * them. Prints: import, import again, sequential read and random 4 KiB reads with a cold cache of blocks.
+ * them. Prints: import, import again, sequential read, and random 4 KiB reads with the smallest cache of blocks.
  */
 #include "../../index/catalog.h"
 #include "../../index/reader.h"
@@ -173,6 +173,10 @@ int main(int argc, char **argv)
     import(st, p, n, fixed, parts, cap, 1);
     size_t count = import(st, p, n, fixed, parts, cap, 2);
     read_all(st, p, parts, count);
+    store_close(st);
+    if (store_open(dir, 0, &st, &e) < 0)
+        die("open", &e);
+    store_set_cache_size(st, 0); /* the least there is: most reads decode */
     read_random(st, parts, count);
     store_close(st);
     getrusage(RUSAGE_SELF, &u);

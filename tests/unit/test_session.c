@@ -14,9 +14,12 @@
 #include "tap.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <ftw.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static char dir[] = "/tmp/test_session.XXXXXX";
@@ -289,7 +292,7 @@ static void left_behind(void)
     int rc = 0;
     for (size_t at = 0; rc == 0 && at < NOISE; at += 100000) {
         if (at > NOISE / 2)
-            cancel = 1;
+            __atomic_store_n(&cancel, 1, __ATOMIC_RELAXED);
         rc = session_data(s, fresh + at, 100000 < NOISE - at ? 100000 : NOISE - at, &e);
     }
     ok(rc < 0 && e.kind == ERR_CANCELLED, "cancelled");
@@ -299,6 +302,67 @@ static void left_behind(void)
     session_end(s);
     is_int(packs(), before, "nothing stays");
     free(fresh);
+}
+
+/* More than one pack; then the same with a disk that takes no more. */
+static void several_packs(void)
+{
+    struct err e = {0};
+    struct session *s;
+    struct rlimit old, tight;
+    uint32_t slot;
+    size_t n = PACK_TARGET / 8, at = 0;
+    uint8_t *fresh = malloc(n);
+    int before = packs(), rc;
+    if (!fresh)
+        exit(1);
+    ok(!session_begin(store, NULL, &s, &e), "begin");
+    for (uint64_t i = 0; i < 12; i++) {
+        fill(fresh, n, 1000 + i);
+        at += give(s, fresh, n, 1 << 20, &slot, &e) == 0;
+    }
+    ok(at == 12 && !session_record(s, record("large"), &e) && !session_commit(s, &e), "a large import: %s", e.text);
+    session_end(s);
+    is_int(packs(), before + 2, "a full pack is followed by another");
+    ok(comes_back(fresh, n), "it comes back");
+    getrlimit(RLIMIT_FSIZE, &old);
+    tight = (struct rlimit){.rlim_cur = 10 << 20, .rlim_max = old.rlim_max};
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &tight);
+    ok(!session_begin(store, NULL, &s, &e), "begin");
+    rc = 0;
+    for (uint64_t i = 0; rc == 0 && i < 12; i++) {
+        fill(fresh, n, 2000 + i);
+        rc = give(s, fresh, n, 1 << 20, &slot, &e);
+    }
+    ok(rc < 0 && e.kind == ERR_SYSTEM && e.errnum == EFBIG, "a failed write stops the import");
+    ok(strstr(e.text, ".pack") && strstr(e.text, "File too large"), "message: %s", e.text);
+    err_clear(&e);
+    ok(session_commit(s, &e) < 0 && e.errnum == EFBIG, "the first error stays");
+    session_end(s);
+    setrlimit(RLIMIT_FSIZE, &old);
+    is_int(packs(), before + 2, "its packs are gone");
+    free(fresh);
+}
+
+/* A record that the catalog refuses: the transaction goes, and the packs with it. */
+static void refused_commit(void)
+{
+    struct err e = {0};
+    struct session *s;
+    struct json *r = json_new_object();
+    uint32_t slot;
+    uint64_t a = 0, b = 0;
+    int before = packs();
+    ok(!catalog_seq(store_catalog(store), &a, &e) && !session_begin(store, NULL, &s, &e) &&
+           !give(s, noise + 77, 100000, 1000, &slot, &e) && !json_set(r, "type", json_new_str("layer")) &&
+           !session_record(s, r, &e),
+       "a record without what it needs");
+    ok(session_commit(s, &e) < 0 && e.kind == ERR_DAMAGED, "refused");
+    ok(strstr(e.text, "record 'layer'") != NULL, "message: %s", e.text);
+    session_end(s);
+    is_int(packs(), before, "nothing stays");
+    ok(!catalog_seq(store_catalog(store), &b, &e) && a == b, "not even a number");
 }
 
 static void *import_noise(void *ctx)
@@ -360,6 +424,8 @@ int main(void)
     holes();
     misuse();
     left_behind();
+    several_packs();
+    refused_commit();
     parallel();
     store_close(store);
     if (!ok(!store_open(dir, 0, &store, &e), "opened again: %s", e.text))
