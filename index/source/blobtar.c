@@ -120,12 +120,14 @@ static int by_name(const void *a, const void *b, void *names)
     return strcmp((const char *)names + x->name, (const char *)names + y->name);
 }
 
-static int build(struct blobtar *t, struct err *e)
+static int build(struct blobtar *t, const volatile int *cancel, struct err *e)
 {
+    struct counter c = {.cancel = cancel};
+    struct stream *file = NULL;
     struct stream *s = NULL;
     struct tar *tar = NULL;
     struct buf tmp = {0};
-    if (blobtar_whole(t, &s, e) < 0)
+    if (blobtar_whole(t, &file, e) < 0 || counted_open(&c, file, "", &s, e) < 0)
         return -1;
     int r = tar_open(s, NULL, NULL, &tar, e);
     if (r == 0) {
@@ -147,7 +149,7 @@ static int build(struct blobtar *t, struct err *e)
     return 0;
 }
 
-int blobtar_open(int fd, struct blobtar **ret, struct err *e)
+int blobtar_open(int fd, const volatile int *cancel, struct blobtar **ret, struct err *e)
 {
     struct blobtar *t = calloc(1, sizeof *t);
     if (!t) {
@@ -156,7 +158,7 @@ int blobtar_open(int fd, struct blobtar **ret, struct err *e)
     }
     t->fd = fd;
     /* Offset 0 of the names is "no link". */
-    if (buf_append_zero(&t->names, 1) < 0 || build(t, e) < 0) {
+    if (buf_append_zero(&t->names, 1) < 0 || build(t, cancel, e) < 0) {
         if (!t->names.p)
             err_nomem(e);
         blobtar_close(t);
@@ -166,7 +168,7 @@ int blobtar_open(int fd, struct blobtar **ret, struct err *e)
     return 0;
 }
 
-int blobtar_spool(struct store *s, struct stream *in, struct blobtar **ret, struct err *e)
+int blobtar_spool(struct store *s, struct stream *in, const volatile int *cancel, struct blobtar **ret, struct err *e)
 {
     int fd;
     const uint8_t *p;
@@ -179,7 +181,7 @@ int blobtar_spool(struct store *s, struct stream *in, struct blobtar **ret, stru
             return -1;
         }
     } while (n);
-    return blobtar_open(fd, ret, e);
+    return blobtar_open(fd, cancel, ret, e);
 }
 
 static const struct member *look_up(const struct blobtar *t, const char *name)

@@ -14,10 +14,10 @@
 
 struct blobtar;
 
-/* An uncompressed tar in a seekable file. Takes fd over, also on failure. */
-int blobtar_open(int fd, struct blobtar **ret, struct err *e);
+/* An uncompressed tar in a seekable file. Takes fd over, also on failure. cancel: non-zero stops it; may be NULL. */
+int blobtar_open(int fd, const volatile int *cancel, struct blobtar **ret, struct err *e);
 /* Copies in (not closed) to an unlinked file of the store first. */
-int blobtar_spool(struct store *s, struct stream *in, struct blobtar **ret, struct err *e);
+int blobtar_spool(struct store *s, struct stream *in, const volatile int *cancel, struct blobtar **ret, struct err *e);
 void blobtar_close(struct blobtar *t);
 
 struct blobtar_member {

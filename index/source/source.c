@@ -194,9 +194,9 @@ static bool reads_in_place(const struct job *j, int fd)
 static int open_archive(struct job *j, int fd, struct stream *s, struct blobtar **ret, struct err *e)
 {
     if (!reads_in_place(j, fd))
-        return blobtar_spool(j->store, s, ret, e);
+        return blobtar_spool(j->store, s, j->o->cancel, ret, e);
     int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-    return own < 0 ? err_sys(e, errno, "dup") : blobtar_open(own, ret, e);
+    return own < 0 ? err_sys(e, errno, "dup") : blobtar_open(own, j->o->cancel, ret, e);
 }
 
 /* s: unpacked, with peek. Owned. */

@@ -77,7 +77,7 @@ int main(void)
     put('2', "dangling", "nothing", NULL);
     put('0', "../escape", NULL, "x");
     tarwrite_end(&archive, &e);
-    if (ok(blobtar_open(as_file(), &t, &e) == 0, "an archive opens (%s)", e.text)) {
+    if (ok(blobtar_open(as_file(), NULL, &t, &e) == 0, "an archive opens (%s)", e.text)) {
         finds(t, "blobs/sha256/aa", "first");
         finds(t, "./index.json", "{}");
         finds(t, "empty", "");
@@ -98,12 +98,12 @@ int main(void)
     put('0', "a", NULL, "1");
     put('0', "./a", NULL, "2");
     tarwrite_end(&archive, &e);
-    is_int(blobtar_open(as_file(), &t, &e), -1, "a member that is there twice is refused");
+    is_int(blobtar_open(as_file(), NULL, &t, &e), -1, "a member that is there twice is refused");
     ok(e.kind == ERR_INPUT && strstr(e.text, "two members called \"a\""), "message: %s", e.text);
     archive.len = 0;
     put('0', "a", NULL, "1");
     archive.len -= 512;
-    is_int(blobtar_open(as_file(), &t, &e), -1, "a cut-off archive is refused");
+    is_int(blobtar_open(as_file(), NULL, &t, &e), -1, "a cut-off archive is refused");
     is_int(e.kind, ERR_INPUT, "kind");
     buf_release(&archive);
     buf_release(&b);
