@@ -106,8 +106,14 @@ static void table_remove(struct blockcache *c, struct entry *n)
 
 static void list_remove(struct blockcache *c, struct entry *n)
 {
-    *(n->newer ? &n->newer->older : &c->newest) = n->older;
-    *(n->older ? &n->older->newer : &c->oldest) = n->newer;
+    if (n->newer)
+        n->newer->older = n->older;
+    else
+        c->newest = n->older;
+    if (n->older)
+        n->older->newer = n->newer;
+    else
+        c->oldest = n->newer;
 }
 
 static void list_add(struct blockcache *c, struct entry *n)
@@ -136,7 +142,7 @@ static struct entry *evict(struct blockcache *c)
 static void free_all(struct entry *n)
 {
     for (struct entry *next; n; n = next) {
-        next = n->next;
+        next = n->next; /* NOLINT(clang-analyzer-unix.Malloc): an entry is in the list once, which clang can't see */
         entry_free(n);
     }
 }

@@ -57,13 +57,13 @@ void digest_hex(const struct digest *d, char out[DIGEST_HEX_LEN + 1])
 
 void digest_oci(const struct digest *d, char out[DIGEST_OCI_LEN + 1])
 {
-    memcpy(out, "sha256:", 7);
+    memcpy(out, "sha256:", sizeof "sha256:");
     hex_encode(d->b, DIGEST_LEN, out + 7);
 }
 
 int digest_parse_hex(const char *s, size_t len, struct digest *ret)
 {
-    struct digest d;
+    struct digest d = {{0}};
     if (hex_decode(s, len, d.b, DIGEST_LEN) < 0)
         return -1;
     *ret = d;
@@ -79,7 +79,7 @@ int digest_parse_oci(const char *s, size_t len, struct digest *ret)
 
 int digest_parse_nix(const char *s, size_t len, struct digest *ret)
 {
-    struct digest d;
+    struct digest d = {{0}};
     size_t n;
     bool sri = has_prefix(s, len, "sha256-");
     if (!sri && !has_prefix(s, len, "sha256:"))

@@ -13,10 +13,10 @@
 #include <stdint.h>
 #include <string.h>
 
-#define DIGEST_LEN 32
-#define DIGEST_HEX_LEN 64    /* without NUL */
-#define DIGEST_NIX32_LEN 52  /* without NUL */
-#define DIGEST_OCI_LEN 71    /* "sha256:" + hex, without NUL */
+#define DIGEST_LEN       32
+#define DIGEST_HEX_LEN   64 /* without NUL */
+#define DIGEST_NIX32_LEN 52 /* without NUL */
+#define DIGEST_OCI_LEN   71 /* "sha256:" + hex, without NUL */
 
 struct digest {
     uint8_t b[DIGEST_LEN];

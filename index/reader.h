@@ -29,7 +29,8 @@ int content_map_digest(struct reader *r, const struct digest *d, struct content_
 void content_map_release(struct content_map *m);
 
 /* Reads [off, off+n) of it; short only at its end. */
-int reader_pread(struct reader *r, struct content_map *m, void *p, size_t n, uint64_t off, size_t *ret_n, struct err *e);
+int reader_pread(struct reader *r, struct content_map *m, void *p, size_t n, uint64_t off, size_t *ret_n,
+                 struct err *e);
 /*
  * The whole content into b; ERR_LIMIT beyond limit. Checks the SHA-256 against d (used for trees and JSON).
  */

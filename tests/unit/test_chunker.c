@@ -79,7 +79,8 @@ int main(void)
     sha256_of(ends, count * sizeof *ends, &d);
     digest_hex(&d, hex);
     is_int(count, 218, "golden number of cuts");
-    is_str(hex, "b87f14e1911d083250c73d90d7de3fc5777ff8a91fb4e8817823dc9fd7fa9ca2", "golden cuts (chunks of existing stores)");
+    is_str(hex, "b87f14e1911d083250c73d90d7de3fc5777ff8a91fb4e8817823dc9fd7fa9ca2",
+           "golden cuts (chunks of existing stores)");
     is_int(chunker_cut(p, 0), 0, "nothing");
     is_int(chunker_cut(p, 1), 1, "one byte");
     is_int(chunker_cut(p, CHUNK_MIN), CHUNK_MIN, "the minimum is one chunk");
