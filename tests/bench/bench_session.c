@@ -171,6 +171,8 @@ int main(int argc, char **argv)
     if (p == MAP_FAILED || !parts || store_open(dir, STORE_CREATE, &st, &e) < 0)
         die("open", &e);
     import(st, p, n, fixed, parts, cap, 1);
+    getrusage(RUSAGE_SELF, &u);
+    printf("resident at most: %ld MiB, of which the input is %zu\n", u.ru_maxrss >> 10, n >> 20);
     size_t count = import(st, p, n, fixed, parts, cap, 2);
     read_all(st, p, parts, count);
     store_close(st);
@@ -179,8 +181,6 @@ int main(int argc, char **argv)
     store_set_cache_size(st, 0); /* the least there is: most reads decode */
     read_random(st, parts, count);
     store_close(st);
-    getrusage(RUSAGE_SELF, &u);
-    printf("resident at most: %ld MiB, of which the input is %zu\n", u.ru_maxrss >> 10, n >> 20);
     snprintf(command, sizeof command, "rm -rf %s", dir);
     return system(command) != 0;
 }
