@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: MIT */
+/* help: the command table as text, as manual pages and as shell completion. */
+#include "command.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char intro[] =
+    "Cairn shows container images (OCI, Docker) and Nix packages as one read-only tree, out of one compressed store that keeps "
+    "each distinct byte once.";
+
+/* Words of s wrapped to `width` columns behind `indent` blanks. */
+static void wrapped(FILE *f, const char *s, int indent, int width)
+{
+    int column = 0;
+    for (const char *p = s; *p;) {
+        size_t n = strcspn(p, " \n");
+        if (column && column + 1 + (int)n > width - indent) {
+            fputc('\n', f);
+            column = 0;
+        }
+        if (!column)
+            fprintf(f, "%*s", indent, "");
+        else
+            fputc(' ', f), column++;
+        fprintf(f, "%.*s", (int)n, p);
+        column += (int)n;
+        p += n;
+        if (!strncmp(p, "\n\n", 2)) {
+            fputs("\n\n", f);
+            column = 0;
+        }
+        p += strspn(p, " \n");
+    }
+    fputc('\n', f);
+}
+
+static void option_head(const struct option_def *o, char *out, size_t n)
+{
+    char letter[8] = "    ";
+    if (o->letter)
+        snprintf(letter, sizeof letter, "-%c, ", o->letter);
+    snprintf(out, n, "%s--%s%s%s", letter, o->name, o->arg ? " " : "", o->arg ? o->arg : "");
+}
+
+static void print_options(const struct option_def *o)
+{
+    char head[80];
+    for (; o && o->name; o++) {
+        option_head(o, head, sizeof head);
+        if (strlen(head) < 26)
+            printf("  %-26s", head);
+        else
+            printf("  %s\n%28s", head, "");
+        const char *p = o->help;
+        int first = 1;
+        while (*p) { /* help text wrapped at 72 columns behind its margin */
+            size_t len = strlen(p), n = len;
+            if (n > 72)
+                for (n = 72; n > 1 && p[n] != ' '; n--)
+                    ;
+            printf("%*s%.*s\n", first ? 0 : 28, "", (int)n, p);
+            first = 0;
+            p += n;
+            p += *p == ' ';
+        }
+    }
+}
+
+void help_usage(const struct command *c)
+{
+    if (c)
+        fprintf(stderr, "usage: cairn %s %s(cairn help %s)\n", c->name, c->options ? "[options] " : "", c->name);
+    else
+        fprintf(stderr, "usage: cairn [--store DIR] COMMAND … (cairn help)\n");
+}
+
+void help_overview(void)
+{
+    puts("usage: cairn [options] COMMAND [arguments]\n");
+    wrapped(stdout, intro, 0, 100);
+    puts("\ncommands:");
+    for (size_t i = 0; command_table[i]; i++)
+        if (!command_table[i]->hidden)
+            printf("  %-12s %s\n", command_table[i]->name, command_table[i]->summary);
+    puts("\noptions of all commands:");
+    print_options(global_options);
+    puts("\nexit codes: 0 done, 1 failed, 2 wrong usage, 3 the store is damaged, 130 interrupted\n"
+         "\n'cairn help COMMAND' explains a command, with examples.");
+}
+
+static void print_examples(const char *p)
+{
+    while (p && *p) {
+        size_t n = strcspn(p, "\n"), cut = 0;
+        for (size_t i = 0; i + 1 < n; i++)
+            if (p[i] == ' ' && p[i + 1] == '#')
+                cut = i;
+        if (cut)
+            printf("  %-52.*s %.*s\n", (int)cut, p, (int)(n - cut - 1), p + cut + 1);
+        else
+            printf("  %.*s\n", (int)n, p);
+        p += n + (p[n] == '\n');
+    }
+}
+
+void help_command(const struct command *c)
+{
+    printf("usage: cairn %s %s%s\n\n%c%s.\n", c->name, c->options ? "[options] " : "", c->args, toupper((unsigned char)c->summary[0]),
+           c->summary + 1);
+    if (c->text) {
+        putchar('\n');
+        wrapped(stdout, c->text, 0, 100);
+    }
+    if (c->options) {
+        puts("\noptions:");
+        print_options(c->options);
+    }
+    puts("\noptions of all commands:");
+    print_options(global_options);
+    if (c->examples) {
+        puts("\nexamples:");
+        print_examples(c->examples);
+    }
+}
+
+/* --- roff --- */
+
+static void roff_text(const char *s)
+{
+    bool start = true;
+    for (; *s; s++) {
+        if (start && (*s == '.' || *s == '\''))
+            fputs("\\&", stdout);
+        start = *s == '\n';
+        if (!strncmp(s, "\n\n", 2)) {
+            fputs("\n.PP\n", stdout);
+            s++;
+            start = true;
+        } else if (*s == '\\') {
+            fputs("\\e", stdout);
+        } else if (*s == '-') {
+            fputs("\\-", stdout);
+        } else {
+            putchar(*s);
+        }
+    }
+}
+
+static void roff_options(const struct option_def *o)
+{
+    for (; o && o->name; o++) {
+        fputs(".TP\n\\fB", stdout);
+        if (o->letter)
+            printf("\\-%c\\fR, \\fB", o->letter);
+        roff_text("--");
+        roff_text(o->name);
+        fputs("\\fR", stdout);
+        if (o->arg)
+            printf(" \\fI%s\\fR", o->arg);
+        putchar('\n');
+        roff_text(o->help);
+        putchar('\n');
+    }
+}
+
+static void roff_examples(const char *p)
+{
+    puts(".SH EXAMPLES\n.nf");
+    while (p && *p) {
+        size_t n = strcspn(p, "\n");
+        char line[256];
+        snprintf(line, sizeof line, "%.*s", (int)n, p);
+        roff_text(line);
+        putchar('\n');
+        p += n + (p[n] == '\n');
+    }
+    puts(".fi");
+}
+
+static void man_overview(void)
+{
+    puts(".TH CAIRN 1 \"\" \"Cairn\" \"Cairn\"\n.SH NAME\ncairn \\- container images and Nix packages in one store, as one tree\n.SH SYNOPSIS\n"
+         "\\fBcairn\\fR [\\fIoptions\\fR] \\fICOMMAND\\fR [\\fIarguments\\fR]\n.SH DESCRIPTION");
+    roff_text(intro);
+    puts("\n.SH COMMANDS");
+    for (size_t i = 0; command_table[i]; i++) {
+        if (command_table[i]->hidden)
+            continue;
+        printf(".TP\n\\fBcairn\\-%s\\fR(1)\n", command_table[i]->name);
+        roff_text(command_table[i]->summary);
+        putchar('\n');
+    }
+    puts(".SH OPTIONS");
+    roff_options(global_options);
+    puts(".SH EXIT STATUS\n0 done, 1 failed, 2 wrong usage, 3 the store is damaged, 130 interrupted. \\fBcairn\\-run\\fR(1) has its own.\n.SH FILES\n"
+         ".TP\n\\fI/var/lib/cairn\\fR, \\fI$XDG_DATA_HOME/cairn\\fR\nThe store of root, and of others.\n.SH ENVIRONMENT\n.TP\n\\fBCAIRN_STORE\\fR\n"
+         "The store, unless \\fB\\-\\-store\\fR is given.");
+}
+
+void help_man(const struct command *c)
+{
+    if (!c) {
+        man_overview();
+        return;
+    }
+    printf(".TH CAIRN\\-");
+    for (const char *p = c->name; *p; p++)
+        putchar(toupper((unsigned char)*p));
+    printf(" 1 \"\" \"Cairn\" \"Cairn\"\n.SH NAME\ncairn\\-%s \\- ", c->name);
+    roff_text(c->summary);
+    printf("\n.SH SYNOPSIS\n\\fBcairn %s\\fR %s", c->name, c->options ? "[\\fIoptions\\fR] " : "");
+    roff_text(c->args);
+    printf("\n.SH DESCRIPTION\n%c", toupper((unsigned char)c->summary[0]));
+    roff_text(c->summary + 1);
+    puts(".");
+    if (c->text) {
+        puts(".PP");
+        roff_text(c->text);
+        putchar('\n');
+    }
+    puts(".SH OPTIONS");
+    roff_options(c->options);
+    puts(".SS Options of all commands");
+    roff_options(global_options);
+    if (c->examples)
+        roff_examples(c->examples);
+    puts(".SH SEE ALSO\n\\fBcairn\\fR(1)");
+}
+
+/* --- completion --- */
+
+static void words_of(const struct option_def *o)
+{
+    for (; o && o->name; o++) {
+        printf(" --%s", o->name);
+        if (o->letter)
+            printf(" -%c", o->letter);
+    }
+}
+
+static void complete_bash(void)
+{
+    puts("# bash completion for cairn; made by: cairn completion bash\n_cairn() {\n    local cur=${COMP_WORDS[COMP_CWORD]} verb= i words=\n"
+         "    for ((i = 1; i < COMP_CWORD; i++)); do\n        case ${COMP_WORDS[i]} in --store) ((i++)) ;; -*) ;; *) verb=${COMP_WORDS[i]}; break ;; esac\n    done\n"
+         "    case $verb in");
+    printf("    '') words=\"");
+    for (size_t i = 0; command_table[i]; i++)
+        if (!command_table[i]->hidden)
+            printf("%s ", command_table[i]->name);
+    words_of(global_options);
+    puts("\" ;;");
+    for (size_t i = 0; command_table[i]; i++) {
+        if (command_table[i]->hidden)
+            continue;
+        printf("    %s) words=\"", command_table[i]->name);
+        words_of(command_table[i]->options);
+        words_of(global_options);
+        puts("\" ;;");
+    }
+    puts("    esac\n"
+         "    if [[ $cur != -* && -n $verb ]]; then\n"
+         "        case $verb in run|history|info|ls|cat|diff|tag|rm|export|verify) words=\"$(cairn images -q --names 2>/dev/null)\" ;;\n"
+         "        closure|why) words=\"$(cairn packages -q 2>/dev/null)\" ;; *) words= ;; esac\n    fi\n"
+         "    COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n    [[ -n $verb && $cur != -* ]] && COMPREPLY+=($(compgen -f -- \"$cur\"))\n"
+         "    declare -F __ltrim_colon_completions >/dev/null && __ltrim_colon_completions \"$cur\"\n}\ncomplete -o filenames -F _cairn cairn");
+}
+
+static void zsh_quoted(const char *s)
+{
+    for (; *s; s++)
+        if (strchr("'[]:", *s))
+            printf(*s == '\'' ? "'\\''" : "\\%c", *s);
+        else
+            putchar(*s);
+}
+
+static void complete_zsh(void)
+{
+    puts("#compdef cairn\n# made by: cairn completion zsh\n_cairn() {\n    local -a verbs\n    verbs=(");
+    for (size_t i = 0; command_table[i]; i++) {
+        if (command_table[i]->hidden)
+            continue;
+        printf("        '%s:", command_table[i]->name);
+        zsh_quoted(command_table[i]->summary);
+        puts("'");
+    }
+    puts("    )\n    if (( CURRENT == 2 )); then _describe command verbs; return; fi\n    case $words[2] in");
+    for (size_t i = 0; command_table[i]; i++) {
+        if (command_table[i]->hidden || !command_table[i]->options)
+            continue;
+        printf("    %s) _arguments", command_table[i]->name);
+        for (const struct option_def *o = command_table[i]->options; o->name; o++) {
+            printf(" '--%s[", o->name);
+            zsh_quoted(o->help);
+            printf("]%s%s%s'", o->arg ? ":" : "", o->arg ? o->arg : "", o->arg ? ":_files" : "");
+        }
+        puts(" '*:file:_files' ;;");
+    }
+    puts("    *) _files ;;\n    esac\n}\n_cairn \"$@\"");
+}
+
+static void complete_fish(void)
+{
+    puts("# made by: cairn completion fish");
+    for (size_t i = 0; command_table[i]; i++) {
+        const struct command *c = command_table[i];
+        if (c->hidden)
+            continue;
+        printf("complete -c cairn -n __fish_use_subcommand -a %s -d \"%s\"\n", c->name, c->summary);
+        for (const struct option_def *o = c->options; o && o->name; o++) {
+            printf("complete -c cairn -n '__fish_seen_subcommand_from %s' -l %s", c->name, o->name);
+            if (o->letter)
+                printf(" -s %c", o->letter);
+            printf("%s -d \"%s\"\n", o->arg ? " -r" : "", o->help);
+        }
+    }
+}
+
+int help_completion(const char *shell, struct err *e)
+{
+    if (!strcmp(shell, "bash"))
+        complete_bash();
+    else if (!strcmp(shell, "zsh"))
+        complete_zsh();
+    else if (!strcmp(shell, "fish"))
+        complete_fish();
+    else
+        return err_set(e, ERR_USAGE, "no completion for '%s' (bash, zsh, fish)", shell);
+    return 0;
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+/* main: finds the command, parses, runs it, turns errors into messages and exit codes. */
+#include "command.h"
+
+#include "out.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char version[] = "0.1";
+
+static const char *default_store(char *buf, size_t n)
+{
+    const char *s = getenv("CAIRN_STORE"), *home;
+    if (s && *s)
+        return s;
+    if (geteuid() == 0)
+        return "/var/lib/cairn";
+    s = getenv("XDG_DATA_HOME");
+    home = getenv("HOME");
+    if (s && *s == '/')
+        snprintf(buf, n, "%s/cairn", s);
+    else
+        snprintf(buf, n, "%s/.local/share/cairn", home && *home ? home : "");
+    return buf;
+}
+
+static int exit_code(const struct err *e)
+{
+    switch (e->kind) {
+    case ERR_USAGE:
+        return EXIT_WRONG_USAGE;
+    case ERR_DAMAGED:
+        return EXIT_DAMAGED;
+    case ERR_CANCELLED:
+        return EXIT_INTERRUPTED;
+    default:
+        return EXIT_FAILED;
+    }
+}
+
+static int report(const struct command *c, const struct err *e, bool usage)
+{
+    int code = exit_code(e);
+    /* A reader that went away wants to hear nothing of it. */
+    if (!(e->kind == ERR_SYSTEM && e->errnum == EPIPE))
+        fprintf(stderr, "cairn%s%s: %s\n", c ? " " : "", c ? c->name : "", e->text);
+    if (usage && code == EXIT_WRONG_USAGE)
+        help_usage(c);
+    return c && c->own_error_code ? c->own_error_code : code;
+}
+
+static int run_command(struct invocation *in, const struct command *c, int argc, char **argv)
+{
+    struct err e = {0};
+    int code = EXIT_DONE;
+    if (opt_parse(in, c, argc, argv, &e) < 0) {
+        code = report(c, &e, true);
+    } else if (opt_wants_help(in)) {
+        help_command(c);
+    } else {
+        code = c->run(in, &e);
+        if (code < 0)
+            code = report(c, &e, false);
+    }
+    struct err out = {0};
+    if (out_finish(&out) < 0 && code == EXIT_DONE)
+        code = report(c, &out, false);
+    opt_release(in);
+    return code;
+}
+
+static int unknown_command(const char *name)
+{
+    fprintf(stderr, "cairn: unknown command '%s' (cairn help lists them)\n", name);
+    return EXIT_WRONG_USAGE;
+}
+
+static int help(int argc, char **argv)
+{
+    bool man = argc > 0 && !strcmp(argv[0], "--man");
+    const char *name = argc > man ? argv[man] : NULL;
+    const struct command *c = name ? command_find(name) : NULL;
+    if (name && !c && strcmp(name, "cairn") != 0)
+        return unknown_command(name);
+    if (man)
+        help_man(c);
+    else if (c)
+        help_command(c);
+    else
+        help_overview();
+    return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
+}
+
+/* mount -t fuse.cairn STORE MNT -o …: as mount(8) and mount.fuse3 call a helper. */
+static bool is_mount_helper(const char *argv0)
+{
+    const char *slash = strrchr(argv0, '/');
+    const char *name = slash ? slash + 1 : argv0;
+    return !strcmp(name, "mount.fuse.cairn") || !strcmp(name, "mount.cairn") || !strcmp(name, "mount.fuse3.cairn");
+}
+
+/* Options that may stand before the command: index of the command in argv, or -1 after an error. */
+static int before_command(struct invocation *in, int argc, char **argv, struct err *e)
+{
+    int i = 1;
+    while (i < argc && argv[i][0] == '-' && argv[i][1]) {
+        bool takes = !strcmp(argv[i], "--store");
+        int n = takes && i + 1 < argc ? 2 : 1;
+        if (!strcmp(argv[i], "--version"))
+            return i;
+        if (opt_parse(in, NULL, n, argv + i, e) < 0)
+            return -1;
+        bool wants = opt_wants_help(in);
+        opt_release(in);
+        in->value_count = 0;
+        if (wants)
+            return i;
+        i += n;
+    }
+    return i;
+}
+
+int main(int argc, char **argv)
+{
+    char path[4096];
+    struct invocation in = {.store = default_store(path, sizeof path)};
+    struct err e = {0};
+    signal(SIGPIPE, SIG_IGN);
+    if (argc > 0 && is_mount_helper(argv[0]))
+        return run_command(&in, command_find("mount-helper"), argc - 1, argv + 1);
+    int i = before_command(&in, argc, argv, &e);
+    if (i < 0)
+        return report(NULL, &e, true);
+    const char *name = i < argc ? argv[i] : "";
+    if (!*name) {
+        help_overview();
+        return argc > 1 ? EXIT_WRONG_USAGE : EXIT_DONE;
+    }
+    if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help"))
+        return help(argc - i - 1, argv + i + 1);
+    if (!strcmp(name, "--version") || !strcmp(name, "version")) {
+        printf("cairn %s\n", version);
+        return EXIT_DONE;
+    }
+    const struct command *c = command_find(name);
+    return c ? run_command(&in, c, argc - i - 1, argv + i + 1) : unknown_command(name);
+}
