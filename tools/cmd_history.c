@@ -56,8 +56,10 @@ static int print_json(const struct image_history *h, size_t n, struct err *e)
         struct json *o = json_new_object();
         digest_oci(&h[i].diffid, oci);
         rc |= json_set(o, "layer", h[i].empty ? json_new_null() : json_new_str(oci));
-        rc |= json_set(o, "created", json_new_str(h[i].created)) | json_set(o, "created_by", json_new_str(h[i].created_by));
-        rc |= json_set(o, "size", json_new_int((int64_t)h[i].size)) | json_set(o, "comment", json_new_str(h[i].comment)) | json_add(list, o);
+        rc |= json_set(o, "created", json_new_str(h[i].created)) |
+              json_set(o, "created_by", json_new_str(h[i].created_by));
+        rc |= json_set(o, "size", json_new_int((int64_t)h[i].size)) |
+              json_set(o, "comment", json_new_str(h[i].comment)) | json_add(list, o);
     }
     if (rc) {
         json_unref(list);

@@ -28,7 +28,8 @@ static int add_json(struct listing *l, const struct cat_name *n, const struct ca
              json_set(o, "digest", json_new_str(oci));
     digest_oci(&im->config, oci);
     rc |= json_set(o, "config", json_new_str(oci)) | json_set(o, "layers", json_new_int(im->layer_count));
-    rc |= json_set(o, "size", json_new_int(u ? (int64_t)u->size : 0)) | json_set(o, "unique", json_new_int(u ? (int64_t)u->unique : 0));
+    rc |= json_set(o, "size", json_new_int(u ? (int64_t)u->size : 0)) |
+          json_set(o, "unique", json_new_int(u ? (int64_t)u->unique : 0));
     rc |= json_set(o, "imported", json_new_str(when)) | json_add(l->list, o);
     return rc ? err_nomem(l->e) : 0;
 }
@@ -67,7 +68,8 @@ static int see(const struct cat_name *n, void *ctx)
         if (opt_has(l->in, "names"))
             printf("%s%c%s\n", n->repo, n->tag ? ':' : '@', n->tag ? n->tag : oci);
         else
-            printf("%.*s\n", opt_has(l->in, "no-trunc") ? DIGEST_OCI_LEN : 12, opt_has(l->in, "no-trunc") ? oci : oci + 7);
+            printf("%.*s\n", opt_has(l->in, "no-trunc") ? DIGEST_OCI_LEN : 12,
+                   opt_has(l->in, "no-trunc") ? oci : oci + 7);
         return 0;
     }
     if (catalog_image(store_catalog(l->s), &n->manifest, &im, l->e) < 0)
@@ -132,7 +134,8 @@ const struct command cmd_images = {
     .name = "images",
     .args = "[REPOSITORY]",
     .summary = "list images",
-    .text = "SIZE is that of the files in all layers, UNIQUE of those whose contents no other image or package has: what removing the image frees, before compression.",
+    .text = "SIZE is that of the files in all layers, UNIQUE of those whose contents no other image or package has: "
+            "what removing the image frees, before compression.",
     .examples = "cairn images\ncairn images -q --names\ncairn images --json",
     .options = options,
     .max_args = 1,

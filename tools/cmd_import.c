@@ -49,7 +49,8 @@ static struct json *result_json(const struct import_result *r)
     rc |= json_set(o, "imported", list) | json_set(o, "bytes_in", json_new_int((int64_t)r->stats.bytes_in));
     rc |= json_set(o, "bytes_new", json_new_int((int64_t)r->stats.bytes_new));
     rc |= json_set(o, "bytes_stored", json_new_int((int64_t)r->stats.bytes_stored));
-    rc |= json_set(o, "files", json_new_int((int64_t)r->stats.files)) | json_set(o, "nothing_new", json_new_bool(r->nothing_new));
+    rc |= json_set(o, "files", json_new_int((int64_t)r->stats.files)) |
+          json_set(o, "nothing_new", json_new_bool(r->nothing_new));
     if (rc) {
         json_unref(o);
         return NULL;
@@ -82,7 +83,8 @@ static void print_text(const struct import_result *r, bool quiet, bool names)
 }
 
 /* Signals, bar, waiting for mounts, printing: what import and add have in common. */
-static int finish(struct store *s, struct invocation *in, struct progress *p, int rc, struct import_result *r, struct err *e)
+static int finish(struct store *s, struct invocation *in, struct progress *p, int rc, struct import_result *r,
+                  struct err *e)
 {
     struct err ignored = {0};
     progress_end(p);
@@ -147,10 +149,14 @@ const struct command cmd_import = {
     .name = "import",
     .args = "SOURCE…",
     .summary = "bring images and packages into the store",
-    .text = "SOURCE is found out by its contents: an OCI layout (folder, or tar of it), a docker save archive, a tar of a root filesystem in any usual "
-            "compression, a plain directory (as a one-layer image), a path below /nix/store, a NAR (with --store-path), an export stream of nix-store, "
-            "or a Nix binary cache in a folder. PATH:TAG names one image of several, CACHE:HASH-NAME one path of a cache with its closure; - is standard "
-            "input.\n\nEverything is verified against the digests that name it. A source is imported as a whole or not at all; what the store has already is not "
+    .text = "SOURCE is found out by its contents: an OCI layout (folder, or tar of it), a docker save archive, a tar "
+            "of a root filesystem in any usual "
+            "compression, a plain directory (as a one-layer image), a path below /nix/store, a NAR (with "
+            "--store-path), an export stream of nix-store, "
+            "or a Nix binary cache in a folder. PATH:TAG names one image of several, CACHE:HASH-NAME one path of a "
+            "cache with its closure; - is standard "
+            "input.\n\nEverything is verified against the digests that name it. A source is imported as a whole or not "
+            "at all; what the store has already is not "
             "stored again.",
     .examples = "cairn import --name deb:nginx ./oci:nginx # one image of a layout\n"
                 "docker save web:1 | cairn import - # what docker calls it\n"
@@ -192,7 +198,8 @@ const struct command cmd_add = {
     .name = "add",
     .args = "PATH…",
     .summary = "add a file or directory as a package, under the path that nix-store --add gives it",
-    .text = "The store path is computed from the contents (recursive SHA-256, no references), so that the same contents have the same path everywhere.",
+    .text = "The store path is computed from the contents (recursive SHA-256, no references), so that the same "
+            "contents have the same path everywhere.",
     .examples = "cairn add ./config # prints its store path with -q",
     .options = add_options,
     .min_args = 1,

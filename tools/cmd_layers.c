@@ -49,8 +49,10 @@ static int see(const struct cat_layer *y, void *ctx)
     if (l->in->json) {
         struct json *o = json_new_object();
         rfc3339(y->time, text);
-        int rc = json_set(o, "diffid", json_new_str(oci)) | json_set(o, "size", json_new_int((int64_t)(u ? u->size : 0))) |
-                 json_set(o, "unique", json_new_int((int64_t)(u ? u->unique : 0))) | json_set(o, "tar_size", json_new_int((int64_t)y->size)) |
+        int rc = json_set(o, "diffid", json_new_str(oci)) |
+                 json_set(o, "size", json_new_int((int64_t)(u ? u->size : 0))) |
+                 json_set(o, "unique", json_new_int((int64_t)(u ? u->unique : 0))) |
+                 json_set(o, "tar_size", json_new_int((int64_t)y->size)) |
                  json_set(o, "entries", json_new_int(y->entries)) | json_set(o, "images", json_new_int(users.count)) |
                  json_set(o, "imported", json_new_str(text)) | json_add(l->list, o);
         return rc ? err_nomem(l->e) : 0;
@@ -92,7 +94,8 @@ const struct command cmd_layers = {
     .name = "layers",
     .args = "",
     .summary = "list layers",
-    .text = "SIZE is that of the files, UNIQUE of those whose contents no other layer or package has, IMAGES how many images use the layer.",
+    .text = "SIZE is that of the files, UNIQUE of those whose contents no other layer or package has, IMAGES how many "
+            "images use the layer.",
     .examples = "cairn layers",
     .run = run,
 };

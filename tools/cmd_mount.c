@@ -117,9 +117,11 @@ static int daemonise(const struct invocation *in, struct server *v, struct err *
 /* One of the comma-separated options of -o. Generic ones that mean nothing to a read-only mount are passed over. */
 static int mount_option(struct server *v, const char *o, struct err *e)
 {
-    static const char *const ignored[] = {"ro",     "auto",   "noauto",  "_netdev", "defaults", "nosuid",  "nodev",   "exec",    "noexec",
-                                          "user",   "nouser", "users",   "owner",   "group",    "nofail",  "relatime", "noatime", "atime",
-                                          "nodiratime", "async", "default_permissions", ""};
+    static const char *const ignored[] = {
+        "ro",     "auto",     "noauto",  "_netdev", "defaults",   "nosuid", "nodev",
+        "exec",   "noexec",   "user",    "nouser",  "users",      "owner",  "group",
+        "nofail", "relatime", "noatime", "atime",   "nodiratime", "async",  "default_permissions",
+        ""};
     if (!strcmp(o, "allow_other"))
         v->allow_other = true;
     else if (!strcmp(o, "suid"))
@@ -134,7 +136,8 @@ static int mount_option(struct server *v, const char *o, struct err *e)
         for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
             if (!strcmp(o, ignored[i]))
                 return 0;
-        if (strncmp(o, "x-", 2) != 0 && strncmp(o, "user=", 5) != 0 && strncmp(o, "fsname=", 7) != 0 && strncmp(o, "subtype=", 8) != 0)
+        if (strncmp(o, "x-", 2) != 0 && strncmp(o, "user=", 5) != 0 && strncmp(o, "fsname=", 7) != 0 &&
+            strncmp(o, "subtype=", 8) != 0)
             return err_set(e, ERR_USAGE, "unknown mount option '%s'", o);
     }
     return 0;
@@ -164,7 +167,8 @@ static int start(const struct invocation *in, struct server *v, struct err *e)
 
 static int run_mount(struct invocation *in, struct err *e)
 {
-    struct server v = {.mountpoint = in->args[0], .foreground = opt_has(in, "foreground"), .allow_other = opt_has(in, "allow-other")};
+    struct server v = {
+        .mountpoint = in->args[0], .foreground = opt_has(in, "foreground"), .allow_other = opt_has(in, "allow-other")};
     if (opt_get(in, "cache-size") && opt_size(opt_get(in, "cache-size"), "cache size", &v.cache_size, e) < 0)
         return -1;
     return start(in, &v, e);
@@ -182,10 +186,13 @@ const struct command cmd_mount = {
     .name = "mount",
     .args = "MNT",
     .summary = "show the store as a read-only file system",
-    .text = "Returns once the mount answers; the server goes on in the background until the mount is gone. Imports and removals show at once.\n\n"
-            "Below MNT: store/HASH-NAME (packages), layers/sha256/DIFFID (layers, whiteouts in overlayfs form), images/REPO@TAG/ with rootfs/, config.json, "
+    .text = "Returns once the mount answers; the server goes on in the background until the mount is gone. Imports and "
+            "removals show at once.\n\n"
+            "Below MNT: store/HASH-NAME (packages), layers/sha256/DIFFID (layers, whiteouts in overlayfs form), "
+            "images/REPO@TAG/ with rootfs/, config.json, "
             "manifest.json, layers/. In a folder's name the '/' of a repository is '+', a port's ':' is '^'.",
-    .examples = "cairn mount /mnt/cairn\nls /mnt/cairn/images/deb@nginx/rootfs\nmount -t fuse.cairn /var/lib/cairn /mnt/cairn # the same through mount(8)",
+    .examples = "cairn mount /mnt/cairn\nls /mnt/cairn/images/deb@nginx/rootfs\nmount -t fuse.cairn /var/lib/cairn "
+                "/mnt/cairn # the same through mount(8)",
     .options = mount_opts,
     .min_args = 1,
     .max_args = 1,
@@ -229,8 +236,12 @@ static int run_helper(struct invocation *in, struct err *e)
 }
 
 static const struct option_def helper_options[] = {
-    {'o', "options", "OPT[,OPT…]", "mount options"}, {'s', "sloppy", NULL, "accepted"},   {'n', "no-mtab", NULL, "accepted"},
-    {'t', "type", "TYPE", "accepted"},               {'f', "fake", NULL, "accepted"}, {0, NULL, NULL, NULL},
+    {'o', "options", "OPT[,OPT…]", "mount options"},
+    {'s', "sloppy", NULL, "accepted"},
+    {'n', "no-mtab", NULL, "accepted"},
+    {'t', "type", "TYPE", "accepted"},
+    {'f', "fake", NULL, "accepted"},
+    {0, NULL, NULL, NULL},
 };
 
 const struct command cmd_mount_helper = {

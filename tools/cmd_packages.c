@@ -45,9 +45,11 @@ static int see(const struct cat_package *p, void *ctx)
         snprintf(nar, sizeof nar, "sha256:%s", hash);
         rfc3339(p->time, text);
         int rc = json_set(o, "path", json_new_str(path)) | json_set(o, "nar_hash", json_new_str(nar)) |
-                 json_set(o, "nar_size", json_new_int((int64_t)p->narsize)) | json_set(o, "size", json_new_int((int64_t)(u ? u->size : 0))) |
-                 json_set(o, "unique", json_new_int((int64_t)(u ? u->unique : 0))) | json_set(o, "references", strings(p->refs)) |
-                 json_set(o, "trusted", json_new_bool(p->trusted)) | json_set(o, "imported", json_new_str(text)) | json_add(l->list, o);
+                 json_set(o, "nar_size", json_new_int((int64_t)p->narsize)) |
+                 json_set(o, "size", json_new_int((int64_t)(u ? u->size : 0))) |
+                 json_set(o, "unique", json_new_int((int64_t)(u ? u->unique : 0))) |
+                 json_set(o, "references", strings(p->refs)) | json_set(o, "trusted", json_new_bool(p->trusted)) |
+                 json_set(o, "imported", json_new_str(text)) | json_add(l->list, o);
         return rc ? err_nomem(l->e) : 0;
     }
     table_cell(&l->table, p->name);
@@ -88,7 +90,8 @@ const struct command cmd_packages = {
     .name = "packages",
     .args = "",
     .summary = "list packages",
-    .text = "UNIQUE is the size of files whose contents no other package or layer has. TRUSTED: a signature of a trusted key was verified when the package came, "
+    .text = "UNIQUE is the size of files whose contents no other package or layer has. TRUSTED: a signature of a "
+            "trusted key was verified when the package came, "
             "or its path is computed from its contents.",
     .examples = "cairn packages\ncairn packages -q # store paths",
     .run = run,

@@ -1,314 +1,240 @@
 /* SPDX-License-Identifier: MIT */
-#include "opt.h"
+/* opt: GNU-style options by the command table: -x, -xyz, -xVALUE, --name, --name=VALUE, --; anywhere among the
+ * arguments. */
+#include "command.h"
 
-#include <assert.h>
+#include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { DISTANCE_MAX_LEN = 63 };
+const struct option_def global_options[] = {
+    {0, "store", "DIR",
+     "the store (default: $CAIRN_STORE, else /var/lib/cairn for root, $XDG_DATA_HOME/cairn for others)"},
+    {0, "json", NULL, "print for programs"},
+    {'q', "quiet", NULL, "print less: names and ids only"},
+    {'v', "verbose", NULL, "print more"},
+    {'h', "help", NULL, "print help and exit"},
+    {0, NULL, NULL, NULL},
+};
 
-unsigned opt_distance(const char *a, const char *b)
+static const struct option_def *find_in(const struct option_def *o, const char *name, size_t len, char letter)
 {
-    size_t n = strlen(a), m = strlen(b);
-    unsigned d[3][DISTANCE_MAX_LEN + 2];
+    for (; o && o->name; o++)
+        if (letter ? o->letter == letter : strlen(o->name) == len && !memcmp(o->name, name, len))
+            return o;
+    return NULL;
+}
 
-    if (n > DISTANCE_MAX_LEN || m > DISTANCE_MAX_LEN)
-        return strcmp(a, b) ? DISTANCE_MAX_LEN : 0;
-    for (unsigned j = 0; j <= m; j++)
-        d[0][j] = j;
-    for (unsigned i = 1; i <= n; i++) {
-        unsigned *row = d[i % 3], *up = d[(i + 2) % 3], *up2 = d[(i + 1) % 3];
+static const struct option_def *find(const struct command *c, const char *name, size_t len, char letter)
+{
+    const struct option_def *o = c ? find_in(c->options, name, len, letter) : NULL;
+    return o ? o : find_in(global_options, name, len, letter);
+}
+
+/* Number of edits between two words, bounded by short inputs. */
+static size_t distance(const char *a, const char *b)
+{
+    size_t row[64], n = strlen(b);
+    if (n >= 64 || strlen(a) >= 64)
+        return 99;
+    for (size_t j = 0; j <= n; j++)
+        row[j] = j;
+    for (size_t i = 1; a[i - 1]; i++) {
+        size_t diagonal = row[0];
         row[0] = i;
-        for (unsigned j = 1; j <= m; j++) {
-            unsigned best = up[j - 1] + (a[i - 1] != b[j - 1]);
-            if (up[j] + 1 < best)
-                best = up[j] + 1;
+        for (size_t j = 1; j <= n; j++) {
+            size_t best = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
             if (row[j - 1] + 1 < best)
                 best = row[j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && up2[j - 2] + 1 < best)
-                best = up2[j - 2] + 1;
             row[j] = best;
         }
     }
-    return d[n % 3][m];
+    return row[n];
 }
 
-bool opt_near(const char *typed, const char *a)
+static const char *nearest(const struct command *c, const char *word)
 {
-    size_t n = strlen(typed);
-    if (n >= 3 && !strncmp(typed, a, n))
-        return true;
-    return opt_distance(typed, a) <= (n < 4 ? 1 : n < 9 ? 2 : 3);
-}
-
-int opt_parse_size(const char *s, uint64_t *ret)
-{
-    uint64_t v = 0;
-    const char *p = s;
-
-    for (; *p >= '0' && *p <= '9'; p++) {
-        if (v > (UINT64_MAX - 9) / 10)
-            return -1;
-        v = v * 10 + (uint64_t)(*p - '0');
-    }
-    if (p == s)
-        return -1;
-    if (*p) {
-        static const char units[] = "KMGT";
-        const char *u = strchr(units, *p >= 'a' && *p <= 'z' ? *p - 'a' + 'A' : *p);
-        if (!u)
-            return -1;
-        unsigned shift = 10 * (unsigned)(u - units + 1);
-        if (p[1] && strcmp(p + 1, "B") != 0 && strcmp(p + 1, "iB") != 0)
-            return -1;
-        if (v > UINT64_MAX >> shift)
-            return -1;
-        v <<= shift;
-    }
-    *ret = v;
-    return 0;
-}
-
-struct parse {
-    const struct opt_spec *const *specs;
-    struct opts *o;
-    struct err *e;
-};
-
-static const struct opt_spec *by_letter(const struct parse *p, char c)
-{
-    for (size_t t = 0; p->specs[t]; t++) {
-        for (const struct opt_spec *s = p->specs[t]; s->name; s++) {
-            if (s->letter == c)
-                return s;
-        }
-    }
-    return NULL;
-}
-
-/* Whether an earlier table has an option of that name, which then hides this one. */
-static bool hidden(const struct parse *p, size_t table, const char *name)
-{
-    for (size_t t = 0; t < table; t++) {
-        for (const struct opt_spec *s = p->specs[t]; s->name; s++) {
-            if (!strcmp(s->name, name))
-                return true;
-        }
-    }
-    return false;
-}
-
-/* Exact, else the only one that begins so. NULL with e set. */
-static const struct opt_spec *by_name(const struct parse *p, const char *name, size_t len)
-{
-    const struct opt_spec *found = NULL, *other = NULL, *near = NULL;
-    char typed[DISTANCE_MAX_LEN + 1] = "";
-
-    if (len <= DISTANCE_MAX_LEN)
-        memcpy(typed, name, len);
-    for (size_t t = 0; p->specs[t]; t++) {
-        for (const struct opt_spec *s = p->specs[t]; s->name; s++) {
-            if (hidden(p, t, s->name))
-                continue;
-            if (!strncmp(s->name, name, len)) {
-                if (!s->name[len])
-                    return s;
-                other = found;
-                found = s;
+    const char *best = NULL;
+    size_t least = 3;
+    const struct option_def *lists[] = {c ? c->options : NULL, global_options};
+    for (size_t k = 0; k < 2; k++) {
+        for (const struct option_def *o = lists[k]; o && o->name; o++) {
+            size_t d = distance(word, o->name);
+            if (d < least) {
+                least = d;
+                best = o->name;
             }
-            if (*typed && opt_near(typed, s->name) &&
-                (!near || opt_distance(typed, s->name) < opt_distance(typed, near->name)))
-                near = s;
         }
     }
-    if (found && !other && len >= 2)
-        return found;
-    if (other)
-        err_set(p->e, ERR_USAGE, "option '--%.*s' could be --%s or --%s", (int)len, name, other->name, found->name);
-    else if (near)
-        err_set(p->e, ERR_USAGE, "unknown option '--%.*s' (did you mean --%s?)", (int)len, name, near->name);
-    else
-        err_set(p->e, ERR_USAGE, "unknown option '--%.*s'", (int)len, name);
-    return NULL;
+    return best;
 }
 
-static bool is_one_of(const char *values, const char *s)
+static int unknown(const struct command *c, const char *shown, const char *word, struct err *e)
 {
-    size_t n = strlen(s);
-    for (const char *v = values; v; v = strchr(v, '|') ? strchr(v, '|') + 1 : NULL) {
-        if (!strncmp(v, s, n) && (v[n] == '|' || !v[n]))
-            return true;
-    }
-    return false;
+    const char *near = nearest(c, word);
+    if (near)
+        return err_set(e, ERR_USAGE, "unknown option '%s' (did you mean '--%s'?)", shown, near);
+    return err_set(e, ERR_USAGE, "unknown option '%s'", shown);
 }
 
-static int store_value(struct parse *p, const struct opt_spec *s, const char *value)
+static int add(struct invocation *in, const struct option_def *o, const char *value, struct err *e)
 {
-    struct opt_value *v = NULL;
-
-    for (size_t i = 0; i < p->o->n; i++) {
-        if (p->o->v[i].spec == s)
-            v = &p->o->v[i];
-    }
-    assert(v);
-    if (s->values && !is_one_of(s->values, value))
-        return err_set(p->e, ERR_USAGE, "option --%s takes one of %s, not '%s'", s->name, s->values, value);
-    if (s->type == OPT_SIZE && opt_parse_size(value, &v->num) < 0)
-        return err_set(p->e, ERR_USAGE, "option --%s: '%s' is no size (64M, 1G, …)", s->name, value);
-    if (s->type == OPT_NUMBER && (opt_parse_size(value, &v->num) < 0 || value[strspn(value, "0123456789")]))
-        return err_set(p->e, ERR_USAGE, "option --%s: '%s' is no number", s->name, value);
-    if (s->type == OPT_LIST) {
-        const char **list = realloc(v->list, (v->count + 2) * sizeof *list);
-        if (!list)
-            return err_nomem(p->e);
-        v->list = list;
-        list[v->count] = value;
-        list[v->count + 1] = NULL;
-    }
-    v->count++;
-    v->str = value;
+    struct option_value *v = realloc(in->values, (in->value_count + 1) * sizeof *v);
+    if (!v)
+        return err_nomem(e);
+    in->values = v;
+    v[in->value_count++] = (struct option_value){o, value};
     return 0;
 }
 
-/* --name, --name=VALUE, --name VALUE. *i is the index of the last word used. */
-static int parse_long(struct parse *p, int argc, char **argv, int *i)
+/* One "--name[=value]"; *i moves over a value that is the next word. */
+static int long_option(struct invocation *in, int argc, char **argv, int *i, struct err *e)
 {
     const char *name = argv[*i] + 2, *eq = strchr(name, '=');
     size_t len = eq ? (size_t)(eq - name) : strlen(name);
-    const struct opt_spec *s = by_name(p, name, len);
-
-    if (!s)
-        return -1;
-    if (s->type == OPT_FLAG) {
-        if (eq)
-            return err_set(p->e, ERR_USAGE, "option --%s takes no value", s->name);
-        return store_value(p, s, NULL);
+    const struct option_def *o = find(in->command, name, len, 0);
+    if (!o) {
+        char word[64];
+        size_t n = len < sizeof word - 1 ? len : sizeof word - 1;
+        memcpy(word, name, n);
+        word[n] = '\0';
+        return unknown(in->command, argv[*i], word, e);
     }
+    if (!o->arg)
+        return eq ? err_set(e, ERR_USAGE, "option '--%s' takes no value", o->name) : add(in, o, NULL, e);
     if (eq)
-        return store_value(p, s, eq + 1);
+        return add(in, o, eq + 1, e);
     if (*i + 1 >= argc)
-        return err_set(p->e, ERR_USAGE, "option --%s needs a value: --%s %s", s->name, s->name, s->arg);
-    *i += 1;
-    return store_value(p, s, argv[*i]);
+        return err_set(e, ERR_USAGE, "option '--%s' wants %s", o->name, o->arg);
+    return add(in, o, argv[++*i], e);
 }
 
-/* -a, -abc, -oVALUE, -o VALUE. */
-static int parse_short(struct parse *p, int argc, char **argv, int *i)
+static int short_options(struct invocation *in, int argc, char **argv, int *i, struct err *e)
 {
-    for (const char *c = argv[*i] + 1; *c; c++) {
-        const struct opt_spec *s = by_letter(p, *c);
-        if (!s && c[0] == '-')
-            return err_set(p->e, ERR_USAGE, "unknown option '%s'", argv[*i]);
-        if (!s)
-            return err_set(p->e, ERR_USAGE, "unknown option '-%c'%s%s", *c, argv[*i][2] ? " in " : "",
-                           argv[*i][2] ? argv[*i] : "");
-        if (s->type == OPT_FLAG) {
-            if (store_value(p, s, NULL) < 0)
+    for (const char *p = argv[*i] + 1; *p; p++) {
+        const struct option_def *o = find(in->command, "", 0, *p);
+        if (!o) {
+            char shown[3] = {'-', *p, '\0'};
+            return unknown(in->command, shown, shown + 1, e);
+        }
+        if (!o->arg) {
+            if (add(in, o, NULL, e) < 0)
                 return -1;
             continue;
         }
-        if (c[1])
-            return store_value(p, s, c[1] == '=' ? c + 2 : c + 1);
+        if (p[1])
+            return add(in, o, p[1] == '=' ? p + 2 : p + 1, e);
         if (*i + 1 >= argc)
-            return err_set(p->e, ERR_USAGE, "option -%c needs a value: -%c %s", *c, *c, s->arg);
-        *i += 1;
-        return store_value(p, s, argv[*i]);
+            return err_set(e, ERR_USAGE, "option '-%c' wants %s", *p, o->arg);
+        return add(in, o, argv[++*i], e);
     }
     return 0;
 }
 
-static int make_values(struct parse *p)
+int opt_parse(struct invocation *in, const struct command *c, int argc, char **argv, struct err *e)
 {
-    size_t n = 0;
-
-    for (size_t t = 0; p->specs[t]; t++) {
-        for (const struct opt_spec *s = p->specs[t]; s->name; s++)
-            n++;
-    }
-    p->o->v = calloc(n + 1, sizeof *p->o->v);
-    if (!p->o->v)
-        return err_nomem(p->e);
-    for (size_t t = 0; p->specs[t]; t++) {
-        for (const struct opt_spec *s = p->specs[t]; s->name; s++)
-            p->o->v[p->o->n++].spec = s;
-    }
-    return 0;
-}
-
-int opts_parse(const struct opt_spec *const *specs, int argc, char **argv, bool stop_at_arg, struct opts *ret,
-               char **args, int *ret_arg_count, int *ret_stop, struct err *e)
-{
-    struct opts o = {0};
-    struct parse p = {.specs = specs, .o = &o, .e = e};
-    int n = 0, i = 1;
-    bool options = true;
-
-    if (make_values(&p) < 0)
-        return -1;
-    for (; i < argc; i++) {
-        char *a = argv[i];
-        if (options && !strcmp(a, "--")) {
-            options = false;
-            continue;
+    bool ended = false;
+    in->command = c;
+    in->args = calloc((size_t)argc + 1, sizeof *in->args);
+    if (!in->args)
+        return err_nomem(e);
+    for (int i = 0; i < argc; i++) {
+        int rc = 0;
+        if (ended || argv[i][0] != '-' || !argv[i][1]) {
+            in->args[in->arg_count++] = argv[i];
+            ended |= c && c->rest_verbatim;
+        } else if (!strcmp(argv[i], "--")) {
+            ended = true;
+        } else if (argv[i][1] == '-') {
+            rc = long_option(in, argc, argv, &i, e);
+        } else {
+            rc = short_options(in, argc, argv, &i, e);
         }
-        if (!options || a[0] != '-' || !a[1]) {
-            if (stop_at_arg && ret_stop)
-                break;
-            args[n++] = a;
-            options = options && !stop_at_arg;
-            continue;
-        }
-        if ((a[1] == '-' ? parse_long(&p, argc, argv, &i) : parse_short(&p, argc, argv, &i)) < 0) {
-            opts_release(&o);
+        if (rc < 0)
             return -1;
-        }
     }
-    args[n] = NULL;
-    *ret = o;
-    *ret_arg_count = n;
-    if (ret_stop)
-        *ret_stop = i;
+    in->json |= opt_has(in, "json");
+    in->quiet |= opt_has(in, "quiet");
+    in->verbose |= opt_has(in, "verbose");
+    if (opt_get(in, "store"))
+        in->store = opt_get(in, "store");
+    if (opt_wants_help(in))
+        return 0;
+    if (c && (in->arg_count < c->min_args || (c->max_args >= 0 && in->arg_count > c->max_args)))
+        return err_set(e, ERR_USAGE,
+                       in->arg_count < c->min_args ? "too few arguments: cairn %s %s"
+                                                   : "too many arguments: cairn %s %s",
+                       c->name, c->args);
     return 0;
 }
 
-void opts_release(struct opts *o)
+void opt_release(struct invocation *in)
 {
-    for (size_t i = 0; i < o->n; i++)
-        free(o->v[i].list);
-    free(o->v);
-    *o = (struct opts){0};
+    free(in->values);
+    free(in->args);
+    in->values = NULL;
+    in->args = NULL;
 }
 
-static const struct opt_value *value_of(const struct opts *o, const char *name)
+bool opt_has(const struct invocation *in, const char *name)
 {
-    for (size_t i = 0; i < o->n; i++) {
-        if (!strcmp(o->v[i].spec->name, name))
-            return &o->v[i];
-    }
-    assert(!"an option that is in no table");
+    for (size_t i = 0; i < in->value_count; i++)
+        if (!strcmp(in->values[i].def->name, name))
+            return true;
+    return false;
+}
+
+bool opt_wants_help(const struct invocation *in)
+{
+    return opt_has(in, "help");
+}
+
+const char *opt_get(const struct invocation *in, const char *name)
+{
+    for (size_t i = in->value_count; i-- > 0;)
+        if (!strcmp(in->values[i].def->name, name))
+            return in->values[i].value;
     return NULL;
 }
 
-unsigned opt_flag(const struct opts *o, const char *name)
+const char *opt_at(const struct invocation *in, const char *name, size_t k)
 {
-    const struct opt_value *v = value_of(o, name);
-    return v ? v->count : 0;
+    for (size_t i = 0; i < in->value_count; i++)
+        if (!strcmp(in->values[i].def->name, name) && k-- == 0)
+            return in->values[i].value;
+    return NULL;
 }
 
-const char *opt_str(const struct opts *o, const char *name)
+int opt_size(const char *text, const char *what, unsigned long long *ret, struct err *e)
 {
-    const struct opt_value *v = value_of(o, name);
-    return v && v->count ? v->str : NULL;
-}
-
-const char *const *opt_list(const struct opts *o, const char *name)
-{
-    const struct opt_value *v = value_of(o, name);
-    return v ? (const char *const *)v->list : NULL;
-}
-
-uint64_t opt_num(const struct opts *o, const char *name, uint64_t dflt)
-{
-    const struct opt_value *v = value_of(o, name);
-    return v && v->count ? v->num : dflt;
+    char *end;
+    errno = 0;
+    unsigned long long v = strtoull(text, &end, 10), unit = 1;
+    switch (*end) {
+    case 'k':
+    case 'K':
+        unit = 1ULL << 10;
+        break;
+    case 'm':
+    case 'M':
+        unit = 1ULL << 20;
+        break;
+    case 'g':
+    case 'G':
+        unit = 1ULL << 30;
+        break;
+    default:
+        break;
+    }
+    end += unit != 1;
+    if (!strcmp(end, "iB") || !strcmp(end, "B"))
+        end += strlen(end);
+    if (errno || end == text || *end || *text < '0' || *text > '9' || v > ULLONG_MAX / unit)
+        return err_set(e, ERR_USAGE, "%s '%s': a size like 64M or 1G is wanted", what, text);
+    *ret = v * unit;
+    return 0;
 }

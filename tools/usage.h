@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * usage: how many bytes each object shows, and how many of them nothing else does. One pass over all trees; contents are
- * told apart by digest.
+ * usage: how many bytes each object shows, and how many of them nothing else does. One pass over all trees; contents
+ * are told apart by digest.
  */
 #ifndef CAIRN_USAGE_H
 #define CAIRN_USAGE_H
