@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char intro[] =
-    "Cairn shows container images (OCI, Docker) and Nix packages as one read-only tree, out of one compressed store that keeps "
-    "each distinct byte once.";
+static const char intro[] = "Cairn shows container images (OCI, Docker) and Nix packages as one read-only tree, out of "
+                            "one compressed store that keeps "
+                            "each distinct byte once.";
 
 /* Words of s wrapped to `width` columns behind `indent` blanks. */
 static void wrapped(FILE *f, const char *s, int indent, int width)
@@ -107,8 +107,8 @@ static void print_examples(const char *p)
 
 void help_command(const struct command *c)
 {
-    printf("usage: cairn %s %s%s\n\n%c%s.\n", c->name, c->options ? "[options] " : "", c->args, toupper((unsigned char)c->summary[0]),
-           c->summary + 1);
+    printf("usage: cairn %s %s%s\n\n%c%s.\n", c->name, c->options ? "[options] " : "", c->args,
+           toupper((unsigned char)c->summary[0]), c->summary + 1);
     if (c->text) {
         putchar('\n');
         wrapped(stdout, c->text, 0, 100);
@@ -181,7 +181,8 @@ static void roff_examples(const char *p)
 
 static void man_overview(void)
 {
-    puts(".TH CAIRN 1 \"\" \"Cairn\" \"Cairn\"\n.SH NAME\ncairn \\- container images and Nix packages in one store, as one tree\n.SH SYNOPSIS\n"
+    puts(".TH CAIRN 1 \"\" \"Cairn\" \"Cairn\"\n.SH NAME\ncairn \\- container images and Nix packages in one store, as "
+         "one tree\n.SH SYNOPSIS\n"
          "\\fBcairn\\fR [\\fIoptions\\fR] \\fICOMMAND\\fR [\\fIarguments\\fR]\n.SH DESCRIPTION");
     roff_text(intro);
     puts("\n.SH COMMANDS");
@@ -194,8 +195,10 @@ static void man_overview(void)
     }
     puts(".SH OPTIONS");
     roff_options(global_options);
-    puts(".SH EXIT STATUS\n0 done, 1 failed, 2 wrong usage, 3 the store is damaged, 130 interrupted. \\fBcairn\\-run\\fR(1) has its own.\n.SH FILES\n"
-         ".TP\n\\fI/var/lib/cairn\\fR, \\fI$XDG_DATA_HOME/cairn\\fR\nThe store of root, and of others.\n.SH ENVIRONMENT\n.TP\n\\fBCAIRN_STORE\\fR\n"
+    puts(".SH EXIT STATUS\n0 done, 1 failed, 2 wrong usage, 3 the store is damaged, 130 interrupted. "
+         "\\fBcairn\\-run\\fR(1) has its own.\n.SH FILES\n"
+         ".TP\n\\fI/var/lib/cairn\\fR, \\fI$XDG_DATA_HOME/cairn\\fR\nThe store of root, and of others.\n.SH "
+         "ENVIRONMENT\n.TP\n\\fBCAIRN_STORE\\fR\n"
          "The store, unless \\fB\\-\\-store\\fR is given.");
 }
 
@@ -242,8 +245,10 @@ static void words_of(const struct option_def *o)
 
 static void complete_bash(void)
 {
-    puts("# bash completion for cairn; made by: cairn completion bash\n_cairn() {\n    local cur=${COMP_WORDS[COMP_CWORD]} verb= i words=\n"
-         "    for ((i = 1; i < COMP_CWORD; i++)); do\n        case ${COMP_WORDS[i]} in --store) ((i++)) ;; -*) ;; *) verb=${COMP_WORDS[i]}; break ;; esac\n    done\n"
+    puts("# bash completion for cairn; made by: cairn completion bash\n_cairn() {\n    local "
+         "cur=${COMP_WORDS[COMP_CWORD]} verb= i words=\n"
+         "    for ((i = 1; i < COMP_CWORD; i++)); do\n        case ${COMP_WORDS[i]} in --store) ((i++)) ;; -*) ;; *) "
+         "verb=${COMP_WORDS[i]}; break ;; esac\n    done\n"
          "    case $verb in");
     printf("    '') words=\"");
     for (size_t i = 0; command_table[i]; i++)
@@ -261,10 +266,13 @@ static void complete_bash(void)
     }
     puts("    esac\n"
          "    if [[ $cur != -* && -n $verb ]]; then\n"
-         "        case $verb in run|history|info|ls|cat|diff|tag|rm|export|verify) words=\"$(cairn images -q --names 2>/dev/null)\" ;;\n"
+         "        case $verb in run|history|info|ls|cat|diff|tag|rm|export|verify) words=\"$(cairn images -q --names "
+         "2>/dev/null)\" ;;\n"
          "        closure|why) words=\"$(cairn packages -q 2>/dev/null)\" ;; *) words= ;; esac\n    fi\n"
-         "    COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n    [[ -n $verb && $cur != -* ]] && COMPREPLY+=($(compgen -f -- \"$cur\"))\n"
-         "    declare -F __ltrim_colon_completions >/dev/null && __ltrim_colon_completions \"$cur\"\n}\ncomplete -o filenames -F _cairn cairn");
+         "    COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n    [[ -n $verb && $cur != -* ]] && "
+         "COMPREPLY+=($(compgen -f -- \"$cur\"))\n"
+         "    declare -F __ltrim_colon_completions >/dev/null && __ltrim_colon_completions \"$cur\"\n}\ncomplete -o "
+         "filenames -F _cairn cairn");
 }
 
 static void zsh_quoted(const char *s)

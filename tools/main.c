@@ -47,8 +47,13 @@ static int report(const struct command *c, const struct err *e, bool usage)
 {
     int code = exit_code(e);
     /* A reader that went away wants to hear nothing of it. */
-    if (!(e->kind == ERR_SYSTEM && e->errnum == EPIPE))
-        fprintf(stderr, "cairn%s%s: %s\n", c ? " " : "", c ? c->name : "", e->text);
+    if (!(e->kind == ERR_SYSTEM && e->errnum == EPIPE)) {
+        fprintf(stderr, "cairn%s%s: ", c ? " " : "", c ? c->name : "");
+        /* Names in it may come from anywhere: no control characters reach the terminal. */
+        for (const char *p = e->text; *p; p++)
+            fputc((unsigned char)*p < ' ' || *p == 0x7f ? '?' : *p, stderr);
+        fputc('\n', stderr);
+    }
     if (usage && code == EXIT_WRONG_USAGE)
         help_usage(c);
     return c && c->own_error_code ? c->own_error_code : code;
@@ -148,5 +153,8 @@ int main(int argc, char **argv)
         return EXIT_DONE;
     }
     const struct command *c = command_find(name);
+    /* mount.fuse3, where our own helper isn't installed, calls the program itself: cairn STORE MNT -o … */
+    if (!c && strchr(name, '/') && argc - i >= 2)
+        return run_command(&in, command_find("mount-helper"), argc - i, argv + i);
     return c ? run_command(&in, c, argc - i - 1, argv + i + 1) : unknown_command(name);
 }

@@ -86,7 +86,12 @@ static int find_name(struct catalog *c, const char *text, struct object *ret, st
         err_clear(e); /* not the form of a reference: it may be something else */
         return 1;
     }
-    int rc = missing(catalog_name(c, r.repo, r.has_digest ? NULL : r.tag ? r.tag : "latest", r.has_digest ? &r.digest : NULL, &ret->name, e), e);
+    int rc = missing(catalog_name(c, r.repo,
+                                  r.has_digest ? NULL
+                                  : r.tag      ? r.tag
+                                               : "latest",
+                                  r.has_digest ? &r.digest : NULL, &ret->name, e),
+                     e);
     image_ref_release(&r);
     if (rc == 0 && (rc = find_image(c, &ret->name.manifest, ret, e)) == 1)
         return err_set(e, ERR_DAMAGED, "the image of '%s' isn't in the catalog; `cairn rebuild` makes it anew", text);
@@ -147,7 +152,8 @@ static int see_package(const struct cat_package *p, void *ctx)
     const char *name = strlen(p->name) > STOREPATH_HASH_LEN ? p->name + STOREPATH_HASH_LEN + 1 : p->name;
     bool begins = !strncmp(name, s->text, s->len);
     /* Nix's rule: the version begins at the first dash that no letter follows. */
-    bool exact = begins && (!name[s->len] || (name[s->len] == '-' && name[s->len + 1] >= '0' && name[s->len + 1] <= '9'));
+    bool exact =
+        begins && (!name[s->len] || (name[s->len] == '-' && name[s->len + 1] >= '0' && name[s->len + 1] <= '9'));
     if (!begins && strncmp(p->name, s->text, s->len) != 0)
         return 0;
     if (exact && !s->exact) { /* better than all beginnings so far */
@@ -202,7 +208,8 @@ static int find(struct store *st, const char *text, struct object *ret, struct e
 
 static int no_such(const char *text, struct err *e)
 {
-    return err_set(e, ERR_NOT_FOUND, "no image, layer or package '%s' in the store (cairn images, cairn packages)", text);
+    return err_set(e, ERR_NOT_FOUND, "no image, layer or package '%s' in the store (cairn images, cairn packages)",
+                   text);
 }
 
 int object_find(struct store *s, const char *text, struct object *ret, struct err *e)

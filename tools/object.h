@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * object: what a person means by OBJECT: an image reference ("deb:nginx", "deb" for deb:latest, "repo@sha256:…"), a
- * digest ("sha256:…" of a manifest, config, layer or compressed layer; or a unique beginning of its hex digits, from 4 on), a store
- * path or its last part, or a unique beginning of a package's name ("nginx") or hash.
+ * digest ("sha256:…" of a manifest, config, layer or compressed layer; or a unique beginning of its hex digits, from 4
+ * on), a store path or its last part, or a unique beginning of a package's name ("nginx") or hash.
  */
 #ifndef CAIRN_OBJECT_H
 #define CAIRN_OBJECT_H

@@ -113,7 +113,8 @@ void human_age(int64_t then, char out[32])
     static const struct {
         int64_t seconds;
         const char *name;
-    } units[] = {{31557600, "year"}, {2629800, "month"}, {604800, "week"}, {86400, "day"}, {3600, "hour"}, {60, "minute"}};
+    } units[] = {{31557600, "year"}, {2629800, "month"}, {604800, "week"},
+                 {86400, "day"},     {3600, "hour"},     {60, "minute"}};
     int64_t age = (int64_t)time(NULL) - then;
     for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
         int64_t n = age / units[i].seconds;
