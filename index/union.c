@@ -2,24 +2,29 @@
 /*
  * The rules of the union. They are what umoci 0.4.7 was seen to do, entry by entry; each has a test in test_union.c.
  *
- *  Sequence   Operations are replayed strictly in order onto the result so far, of this layer and all before it.
- *  Parents    All parts of a path but the last are resolved inside that result: symlinks are followed (absolute ones
- * from the root; ".." stops at the root and is lexical, so "missing/../x" is "x"; LIMIT_SYMLINKS), the last part isn't.
- * So over lib -> usr/lib, "lib/foo" is usr/lib/foo. Missing    Parts that aren't there are made, also at the end of a
- * dangling symlink: 0755 root:root, time 0 (NODE_IMPLICIT). They never change a directory that is there. Whiteouts make
- * nothing. Non-dir    A parent that is no directory: ERR_INPUT for an entry, nothing happens for a whiteout. Node A
- * directory over a directory takes its place in attributes and xattrs, and the children stay. Anything else takes the
- * name over, and what was below it is gone (a directory over a symlink, too). The root stays a directory. Whiteout
- * Removes the name (a symlink itself, not its target) and all below it, save what this layer has put there before: a
- * name that an entry of this layer made, and all directories above it ("upper"). Position in the layer doesn't matter:
- * what comes later is put there later. Opaque     The same for everything below the directory (all symlinks of its path
- * followed), not for itself. Hard link  The old name goes first, then the target is looked up like any path (its last
- * part not followed), in the result so far. No such target, or a directory: ERR_INPUT.
+ * - Sequence: operations are replayed strictly in order onto the result so far, of this layer and all before it.
+ * - Parents: all parts of a path but the last are resolved inside that result. Symlinks are followed (absolute ones
+ *   from the root; ".." stops at the root and is lexical, so "missing/../x" is "x"; at most LIMIT_SYMLINKS), the last
+ *   part isn't. So over lib -> usr/lib, "lib/foo" is usr/lib/foo.
+ * - Missing parts are made, also at the end of a dangling symlink: 0755 root:root, time 0 (NODE_IMPLICIT). They never
+ *   change a directory that is there. Whiteouts make nothing.
+ * - A parent that is no directory: ERR_INPUT for an entry, nothing happens for a whiteout.
+ * - Node: a directory over a directory takes its place in attributes and xattrs, and the children stay. Anything else
+ *   takes the name over, and what was below it is gone (a directory over a symlink, too). The root stays a directory.
+ * - Whiteout: removes the name (a symlink itself, not its target) and all below it, save what this layer has put there
+ *   before: names that its entries made, and all directories above these ("upper").
+ * - Opaque: the same for everything below the directory (all symlinks of its path followed), not for itself.
+ * - Hard link: the old name goes first, then the target is looked up like any path (its last part not followed), in the
+ *   result so far. No such target, or a directory: ERR_INPUT.
  *
- * With UNION_KEEP_WHITEOUTS, a layer alone: whiteouts are kept under the names that they hide (in directories made for
- * them if need be), unless the layer has an entry there: a file stays a file, a directory becomes opaque, as a
- * directory does that took the place of something else in the same layer (over a lower layer's directory it mustn't
- * merge). A hard link whose target the layer lacks becomes a node of its own (NODE_HARDLINK).
+ * With UNION_KEEP_WHITEOUTS, a layer alone, which can't know where the links of lower layers lead:
+ *
+ * - Whiteouts are kept under the names that they hide (in directories made for them if need be), unless the layer has
+ *   an entry there: a file stays a file; a directory becomes opaque, as a directory does that took the place of
+ *   something else in the same layer (over a lower layer's directory it mustn't merge).
+ * - A hard link that leads to no file of the layer becomes a node of its own (NODE_HARDLINK).
+ * - An entry whose parent is no directory, or lies behind a ring of symlinks, gets no name. Refusing it is left to the
+ *   root filesystem.
  *
  * Cost. A name is found by one probe of a hash table, a path in as many as it has parts. "Upper" is a stamp: marking
  * stops at the first directory marked already, so a layer marks each name once. A directory that was searched for lower
@@ -221,6 +226,12 @@ static int put(struct union_ *u, uint32_t dir, struct ustr name, struct uname x,
 
 /* --- paths --- */
 
+/*
+ * Functions on paths return 1, with the error in e, when a path leads nowhere. For a root filesystem that is the end;
+ * a layer alone can't tell.
+ */
+#define nowhere(e, kind, ...) (err_set((e), (kind), __VA_ARGS__), 1)
+
 /* The part of s that comes next, "/" taken off; *s shrinks. Length 0 at the end. */
 static struct ustr next_part(const struct union_ *u, struct ustr *s)
 {
@@ -252,9 +263,9 @@ static int step_down(struct union_ *u, struct where *w, struct ustr part, uint32
     const char *s = ustr_at(u, part.layer, part.off);
     *ret_link = NAME_NONE;
     if (part.len > LIMIT_NAME)
-        return err_set(e, ERR_INPUT, "a part of %" PRIu32 " bytes, over %d", part.len, LIMIT_NAME);
+        return nowhere(e, ERR_INPUT, "a part of %" PRIu32 " bytes, over %d", part.len, LIMIT_NAME);
     if (w->depth + w->missing >= LIMIT_DEPTH)
-        return err_set(e, ERR_LIMIT, "deeper than %d directories", LIMIT_DEPTH);
+        return nowhere(e, ERR_LIMIT, "deeper than %d directories", LIMIT_DEPTH);
     uint32_t x = NAME_NONE;
     if (!w->missing && u->v[w->at].type == NAME_DIR)
         x = find(u, w->at, s, part.len);
@@ -285,19 +296,19 @@ static int resolve(struct union_ *u, struct ustr path, struct where *w, struct e
             continue;
         }
         if (++steps > STEPS_MAX)
-            return err_set(e, ERR_LIMIT, "symlinks make this path longer than %d parts", STEPS_MAX);
+            return nowhere(e, ERR_LIMIT, "symlinks make this path longer than %d parts", STEPS_MAX);
         if (part.len == 1 && s[0] == '.')
             continue;
         if (part.len == 2 && s[0] == '.' && s[1] == '.') {
             step_up(u, w);
             continue;
         }
-        if (step_down(u, w, part, &link, e) < 0)
-            return -1;
+        if (step_down(u, w, part, &link, e))
+            return 1;
         if (link == NAME_NONE)
             continue;
         if (++links > LIMIT_SYMLINKS)
-            return err_set(e, ERR_INPUT, "more than %d symlinks to follow", LIMIT_SYMLINKS);
+            return nowhere(e, ERR_INPUT, "more than %d symlinks to follow", LIMIT_SYMLINKS);
         const struct uname *x = &u->v[link];
         const struct tree_node *n = &u->layers[x->layer].o.nodes[x->node];
         todo[++top] = (struct ustr){x->layer, n->first, n->count};
@@ -320,8 +331,8 @@ static int resolve_parent(struct union_ *u, struct ustr path, struct where *w, s
         *w = (struct where){.at = u->last.dir, .depth = u->last.depth};
         return 0;
     }
-    if (resolve(u, (struct ustr){path.layer, path.off, len}, w, e) < 0)
-        return -1;
+    if (resolve(u, (struct ustr){path.layer, path.off, len}, w, e))
+        return 1;
     if (!w->missing && u->v[w->at].type == NAME_DIR) {
         u->last.path = s;
         u->last.len = len;
@@ -342,7 +353,7 @@ static int make_dirs(struct union_ *u, struct where *w, struct err *e)
 {
     const struct uname *x = &u->v[w->at];
     if (x->type != NAME_DIR)
-        return err_set(e, ERR_INPUT, "\"%.*s\" on its way is no directory", x->name_len,
+        return nowhere(e, ERR_INPUT, "\"%.*s\" on its way is no directory", x->name_len,
                        ustr_at(u, x->name_layer, x->name));
     for (uint32_t i = 0; i < w->missing; i++) {
         struct ustr name = u->missing[i];
@@ -352,7 +363,7 @@ static int make_dirs(struct union_ *u, struct where *w, struct err *e)
     }
     w->depth += w->missing;
     w->missing = 0;
-    return w->depth < LIMIT_DEPTH ? 0 : err_set(e, ERR_LIMIT, "deeper than %d directories", LIMIT_DEPTH);
+    return w->depth < LIMIT_DEPTH ? 0 : nowhere(e, ERR_LIMIT, "deeper than %d directories", LIMIT_DEPTH);
 }
 
 /* --- operations --- */
@@ -373,8 +384,11 @@ static int apply_node(struct union_ *u, uint32_t layer, const struct tree_op *op
     }
     if (n->flags & (NODE_WHITEOUT | NODE_HARDLINK))
         return err_set(e, ERR_DAMAGED, "node %" PRIu32 " of the layer is no entry's", op->node);
-    if (resolve_parent(u, path, &w, &name, e) < 0 || make_dirs(u, &w, e) < 0)
-        return -1;
+    int r = resolve_parent(u, path, &w, &name, e);
+    if (!r)
+        r = make_dirs(u, &w, e);
+    if (r)
+        return r;
     return put(u, w.at, name, (struct uname){.type = (uint8_t)(n->mode >> 12 & 15), .layer = layer, .node = op->node},
                e);
 }
@@ -388,31 +402,50 @@ static int keep_link(struct union_ *u, uint32_t dir, struct ustr name, struct us
     return new_name(u, dir, name, &x, e);
 }
 
+/* The file that a hard link is to. */
+static int find_target(struct union_ *u, struct ustr link, uint32_t *ret, struct err *e)
+{
+    const char *s = ustr_at(u, link.layer, link.off);
+    struct ustr last;
+    struct where w;
+    uint32_t x = NAME_ROOT;
+    if (link.len) {
+        int r = resolve_parent(u, link, &w, &last, e);
+        if (r) {
+            err_wrap(e, "hard link to \"%.*s\"", (int)link.len, s);
+            return r;
+        }
+        x = is_there(u, &w) ? find(u, w.at, ustr_at(u, last.layer, last.off), last.len) : NAME_NONE;
+    }
+    if (x == NAME_NONE || u->v[x].type == NAME_WHITEOUT)
+        return nowhere(e, ERR_INPUT, "hard link to \"%.*s\", which isn't there", (int)link.len, s);
+    if (u->v[x].type == NAME_DIR)
+        return nowhere(e, ERR_INPUT, "hard link to \"%.*s\", which is a directory", (int)link.len, s);
+    *ret = x;
+    return 0;
+}
+
 static int apply_hardlink(struct union_ *u, uint32_t layer, const struct tree_op *op, struct err *e)
 {
-    struct ustr path = {layer, op->path, op->path_len}, link = {layer, op->link, op->link_len}, name, last;
-    struct where w, t;
-    const char *target = ustr_at(u, layer, op->link);
+    struct ustr path = {layer, op->path, op->path_len}, name;
+    struct where w;
     if (!path.len)
         return err_set(e, ERR_INPUT, "the root must stay a directory");
-    if (resolve_parent(u, path, &w, &name, e) < 0 || make_dirs(u, &w, e) < 0)
-        return -1;
+    int r = resolve_parent(u, path, &w, &name, e);
+    if (!r)
+        r = make_dirs(u, &w, e);
+    if (r)
+        return r;
     uint32_t x = find(u, w.at, ustr_at(u, layer, name.off), name.len);
     if (x != NAME_NONE)
         remove_name(u, x);
-    x = NAME_ROOT;
-    if (link.len) {
-        if (resolve_parent(u, link, &t, &last, e) < 0)
-            return err_wrap(e, "hard link to \"%.*s\"", (int)link.len, target);
-        x = is_there(u, &t) ? find(u, t.at, ustr_at(u, layer, last.off), last.len) : NAME_NONE;
+    r = find_target(u, (struct ustr){layer, op->link, op->link_len}, &x, e);
+    if (r > 0 && u->flags & UNION_KEEP_WHITEOUTS) {
+        err_clear(e);
+        return keep_link(u, w.at, name, (struct ustr){layer, op->link, op->link_len}, e);
     }
-    if (x == NAME_NONE || u->v[x].type == NAME_WHITEOUT) {
-        if (u->flags & UNION_KEEP_WHITEOUTS)
-            return keep_link(u, w.at, name, link, e);
-        return err_set(e, ERR_INPUT, "hard link to \"%.*s\", which isn't there", (int)link.len, target);
-    }
-    if (u->v[x].type == NAME_DIR)
-        return err_set(e, ERR_INPUT, "hard link to \"%.*s\", which is a directory", (int)link.len, target);
+    if (r)
+        return r;
     struct uname n = {.type = u->v[x].type, .flags = u->v[x].flags, .layer = u->v[x].layer, .node = u->v[x].node};
     return new_name(u, w.at, name, &n, e);
 }
@@ -448,12 +481,13 @@ static int apply_whiteout(struct union_ *u, uint32_t layer, const struct tree_op
     struct ustr path = {layer, op->path, op->path_len}, name;
     bool keep = u->flags & UNION_KEEP_WHITEOUTS;
     struct where w;
-    if (resolve_parent(u, path, &w, &name, e) < 0)
-        return -1;
+    int r = resolve_parent(u, path, &w, &name, e);
+    if (r)
+        return r;
     if (u->v[w.at].type != NAME_DIR || (w.missing && !keep))
         return 0;
-    if (keep && make_dirs(u, &w, e) < 0)
-        return -1;
+    if (keep && (r = make_dirs(u, &w, e)))
+        return r;
     uint32_t x = find(u, w.at, ustr_at(u, layer, name.off), name.len);
     if (keep) {
         if (x == NAME_NONE)
@@ -473,13 +507,14 @@ static int apply_whiteout(struct union_ *u, uint32_t layer, const struct tree_op
 static int apply_opaque(struct union_ *u, uint32_t layer, const struct tree_op *op, struct err *e)
 {
     struct where w;
-    if (resolve(u, (struct ustr){layer, op->path, op->path_len}, &w, e) < 0)
-        return -1;
+    int r = resolve(u, (struct ustr){layer, op->path, op->path_len}, &w, e);
+    if (r)
+        return r;
     if (u->flags & UNION_KEEP_WHITEOUTS) {
         if (u->v[w.at].type != NAME_DIR)
             return 0;
-        if (make_dirs(u, &w, e) < 0)
-            return -1;
+        if ((r = make_dirs(u, &w, e)))
+            return r;
         u->v[w.at].flags |= NAME_OPAQUE;
     } else if (is_there(u, &w)) {
         sweep(u, w.at);
@@ -517,9 +552,13 @@ static int apply(struct union_ *u, const struct tree *tree, const struct layer_o
     if (diffid)
         l->diffid = *diffid;
     u->last.path = NULL;
-    for (uint32_t i = 0; i < o->op_count; i++)
-        if (apply_op(u, layer, &o->ops[i], e) < 0)
+    for (uint32_t i = 0; i < o->op_count; i++) {
+        int r = apply_op(u, layer, &o->ops[i], e);
+        if (r > 0 && u->flags & UNION_KEEP_WHITEOUTS)
+            err_clear(e);
+        else if (r)
             return err_wrap(e, "layer entry \"%.*s\"", (int)o->ops[i].path_len, ustr_at(u, layer, o->ops[i].path));
+    }
     return 0;
 }
 

@@ -282,6 +282,8 @@ int union_compile(struct union_ *u, struct buf *out, struct err *e)
     if (!r)
         r = compile_dirs(&k, e);
     walk_release(&k);
+    free(u->v); /* a large tree's names and its flat form needn't be in memory together */
+    u->v = NULL;
     if (!r)
         r = treewrite_finish(k.w, out, e);
     treewrite_free(k.w);
