@@ -40,7 +40,7 @@ static void import(void)
     struct err e = {0};
     struct session *s;
     struct json *r = json_new_object();
-    char hex[65];
+    char hex[DIGEST_HEX_LEN + 1], oci[DIGEST_OCI_LEN + 1];
     fill(big, BIG, 99);
     int bad = session_begin(store, NULL, &s, &e) < 0 || session_put(s, big, BIG, &big_digest, &e) < 0;
     for (size_t i = 0; !bad && i < SMALL; i++) {
@@ -48,10 +48,13 @@ static void import(void)
         bad = session_put(s, small[i], sizeof small[i], &small_digest[i], &e) < 0;
     }
     digest_hex(&big_digest, hex);
-    json_set(r, "type", json_new_str("name"));
-    json_set(r, "repo", json_new_str("test"));
-    json_set(r, "tag", json_new_str("x"));
-    json_set(r, "manifest", json_new_str(hex));
+    digest_oci(&big_digest, oci);
+    json_set(r, "type", json_new_str("layer"));
+    json_set(r, "diffid", json_new_str(oci));
+    json_set(r, "tree", json_new_str(hex));
+    json_set(r, "recipe", json_new_str(hex));
+    json_set(r, "size", json_new_int(1));
+    json_set(r, "entries", json_new_int(1));
     json_set(r, "time", json_new_int(1));
     bad = bad || session_record(s, r, &e) < 0 || session_commit(s, &e) < 0;
     session_end(s);

@@ -54,13 +54,15 @@ static int packs(void)
 static struct json *record(const char *tag)
 {
     struct json *r = json_new_object();
-    char hex[65];
+    char hex[DIGEST_HEX_LEN + 1], oci[DIGEST_OCI_LEN + 1];
     struct digest d;
     sha256_of(tag, strlen(tag), &d);
     digest_hex(&d, hex);
-    if (!r || json_set(r, "type", json_new_str("name")) < 0 || json_set(r, "repo", json_new_str("test")) < 0 ||
-        json_set(r, "tag", json_new_str(tag)) < 0 || json_set(r, "manifest", json_new_str(hex)) < 0 ||
-        json_set(r, "time", json_new_int(1)) < 0)
+    digest_oci(&d, oci);
+    if (!r || json_set(r, "type", json_new_str("layer")) < 0 || json_set(r, "tag", json_new_str(tag)) < 0 ||
+        json_set(r, "diffid", json_new_str(oci)) < 0 || json_set(r, "tree", json_new_str(hex)) < 0 ||
+        json_set(r, "recipe", json_new_str(hex)) < 0 || json_set(r, "size", json_new_int(1)) < 0 ||
+        json_set(r, "entries", json_new_int(1)) < 0 || json_set(r, "time", json_new_int(1)) < 0)
         exit(1);
     return r;
 }
@@ -149,12 +151,12 @@ static void first_import(void)
     ok(!session_put(s, noise + 3, 700000, NULL, &e), "put a larger one");
     ok(!session_put(s, NULL, 0, &d, &e), "put nothing");
     ok(!session_record(s, record("one"), &e), "record");
-    ok(session_recorded(s, "name", "tag", "one") && !session_recorded(s, "name", "tag", "two") &&
-           !session_recorded(s, "layer", "tag", "one"),
+    ok(session_recorded(s, "layer", "tag", "one") && !session_recorded(s, "layer", "tag", "two") &&
+           !session_recorded(s, "package", "tag", "one"),
        "found again in the session");
     ok(!session_commit(s, &e), "commit: %s", e.text);
     int64_t no = 0;
-    ok(json_int(json_get(session_recorded(s, "name", "tag", "one"), "no"), &no) && no > 0, "it got a number");
+    ok(json_int(json_get(session_recorded(s, "layer", "tag", "one"), "no"), &no) && no > 0, "it got a number");
     session_stats(s, &st);
     ok(st.bytes_in == sum + 4 + 700000 && st.files == SHAPES, "bytes in");
     ok(st.bytes_new > sum && st.bytes_stored > sum, "all of it is new: %llu", (unsigned long long)st.bytes_new);
