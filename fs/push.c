@@ -12,7 +12,7 @@ enum {
     STREAK = 2,  /* reads in order before anything is pushed */
     LANES = 8,   /* readers in order that are told apart, by object */
     JOBS = 16,   /* beyond that, pushing isn't keeping up anyway */
-    MISSES = 8,  /* files in a row that the kernel doesn't know: the reader hasn't listed them yet */
+    MISSES = 2,  /* files in a row that the kernel doesn't know: the reader hasn't listed them yet */
 };
 
 struct lane {

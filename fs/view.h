@@ -24,6 +24,7 @@ struct view {
     struct trees trees;
     uid_t uid; /* owner of what is the mount's own */
     gid_t gid;
+    bool ahead; /* decode ahead of large reads */
 };
 
 enum vkind {
