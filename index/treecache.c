@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A small array under a mutex, searched linearly: a process has some dozens of trees open, and a look-up in the mount
- * costs one search. Loading happens outside the mutex, once per number: others wait for it.
+ * A hash table by number, and a list of the unpinned trees from the least to the most recently used, under a mutex that
+ * is held for a few instructions: an image of 500 layers costs the same per look-up as one of 5. Loading happens
+ * outside the mutex, once per number: others wait for it.
+ *
+ * A slot is loading (pinned by its loader) → loaded, pinned → loaded, in the list → freed. A load that failed takes its
+ * slot out of the table at once, so whoever asks next tries again; the last of those who waited frees it.
  */
 #include "treecache.h"
 
@@ -15,8 +19,9 @@
 struct slot {
     struct loaded_tree lt;
     struct treecache *cache;
+    struct slot *chain;       /* of its bucket */
+    struct slot *prev, *next; /* of the list, when unpinned */
     unsigned pins;
-    uint64_t used; /* clock at the last put */
     size_t bytes;
     bool loading, failed;
     struct err e; /* of a failed load, for those who waited */
@@ -26,9 +31,10 @@ struct treecache {
     struct store *s;
     pthread_mutex_t mu;
     pthread_cond_t loaded;
-    struct slot **v;
-    size_t count, cap;
-    uint64_t bytes, max, clock;
+    struct slot **bucket;
+    uint32_t buckets, count; /* buckets: a power of two */
+    struct slot idle;        /* head of the list: idle.next is the least recently used */
+    uint64_t bytes, max;
 };
 
 int treecache_new(struct store *s, uint64_t bytes, struct treecache **ret, struct err *e)
@@ -36,8 +42,15 @@ int treecache_new(struct store *s, uint64_t bytes, struct treecache **ret, struc
     struct treecache *c = calloc(1, sizeof *c);
     if (!c)
         return err_nomem(e);
+    c->buckets = 64;
+    c->bucket = calloc(c->buckets, sizeof(struct slot *));
+    if (!c->bucket) {
+        free(c);
+        return err_nomem(e);
+    }
     c->s = s;
     c->max = bytes;
+    c->idle.prev = c->idle.next = &c->idle;
     pthread_mutex_init(&c->mu, NULL);
     pthread_cond_init(&c->loaded, NULL);
     *ret = c;
@@ -56,16 +69,20 @@ void treecache_free(struct treecache *c)
 {
     if (!c)
         return;
-    for (size_t i = 0; i < c->count; i++)
-        free_slot(c->v[i]);
-    free(c->v);
+    for (uint32_t i = 0; i < c->buckets; i++) {
+        for (struct slot *t = c->bucket[i], *next; t; t = next) {
+            next = t->chain;
+            free_slot(t);
+        }
+    }
+    free(c->bucket);
     pthread_cond_destroy(&c->loaded);
     pthread_mutex_destroy(&c->mu);
     free(c);
 }
 
-/* The digest of the tree that object `no` has. */
-static int tree_of(struct catalog *c, uint32_t no, struct digest *ret, struct err *e)
+/* The digest of the tree that object `no` has, and of which kind it must be. */
+static int tree_of(struct catalog *c, uint32_t no, struct digest *ret, enum tree_kind *ret_kind, struct err *e)
 {
     char kind[16];
     if (catalog_kind(c, no, kind, e) < 0)
@@ -75,17 +92,20 @@ static int tree_of(struct catalog *c, uint32_t no, struct digest *ret, struct er
         if (catalog_layer_no(c, no, &l, e) < 0)
             return -1;
         *ret = l.tree;
+        *ret_kind = TREE_LAYER;
     } else if (!strcmp(kind, "package")) {
         struct cat_package p;
         if (catalog_package_no(c, no, &p, e) < 0)
             return -1;
         *ret = p.tree;
+        *ret_kind = TREE_PACKAGE;
         cat_package_release(&p);
     } else if (!strcmp(kind, "image")) {
         struct cat_image im;
         if (catalog_image_no(c, no, &im, e) < 0)
             return -1;
         *ret = im.rootfs;
+        *ret_kind = TREE_ROOTFS;
         cat_image_release(&im);
     } else {
         return err_set(e, ERR_NOT_FOUND, "object %" PRIu32 " is a %s and has no tree", no, kind);
@@ -119,16 +139,24 @@ static int load_refs(struct slot *t, struct catalog *c, struct err *e)
     return 0;
 }
 
+/* The tree, its layers' numbers; what goes wrong here is damage, as the catalog names the tree. */
+static int load_tree(struct slot *t, const struct digest *d, enum tree_kind kind, struct err *e)
+{
+    if (reader_tree(store_reader(t->cache->s), d, &t->lt.tree, e) < 0)
+        return -1;
+    if (tree_kind(t->lt.tree) != kind)
+        return err_set(e, ERR_DAMAGED, "it is of another kind than the object");
+    return load_refs(t, store_catalog(t->cache->s), e);
+}
+
 static int load(struct slot *t, struct err *e)
 {
-    struct catalog *c = store_catalog(t->cache->s);
-    struct reader *r = store_reader(t->cache->s);
     struct digest d;
-    if (!r)
+    enum tree_kind kind;
+    if (!store_reader(t->cache->s))
         return err_nomem(e);
-    if (tree_of(c, t->lt.no, &d, e) < 0)
-        return -1;
-    if (damaged(reader_tree(r, &d, &t->lt.tree, e), t->lt.no, e) < 0 || damaged(load_refs(t, c, e), t->lt.no, e) < 0)
+    if (tree_of(store_catalog(t->cache->s), t->lt.no, &d, &kind, e) < 0 ||
+        damaged(load_tree(t, &d, kind, e), t->lt.no, e) < 0)
         return -1;
     uint32_t chunks = tree_chunk_count(t->lt.tree);
     t->lt.where = calloc(chunks ? chunks : 1, sizeof *t->lt.where);
@@ -136,81 +164,114 @@ static int load(struct slot *t, struct err *e)
     return t->lt.where ? 0 : err_nomem(e);
 }
 
-static void unlink_slot(struct treecache *c, size_t i)
+/* Numbers are given out one after the other, so they are their own hash. */
+static struct slot **bucket_of(const struct treecache *c, uint32_t no)
 {
-    c->bytes -= c->v[i]->bytes;
-    c->v[i] = c->v[--c->count];
+    return &c->bucket[no & (c->buckets - 1)];
+}
+
+static void unlink_slot(struct treecache *c, struct slot *t)
+{
+    struct slot **at = bucket_of(c, t->lt.no);
+    while (*at != t)
+        at = &(*at)->chain;
+    *at = t->chain;
+    c->count--;
+}
+
+static void leave_idle(struct slot *t)
+{
+    t->prev->next = t->next;
+    t->next->prev = t->prev;
+}
+
+static void enter_idle(struct treecache *c, struct slot *t)
+{
+    t->next = &c->idle;
+    t->prev = c->idle.prev;
+    t->prev->next = t->next->prev = t;
 }
 
 /* Drops the least recently used unpinned trees until the rest fits. */
 static void shrink(struct treecache *c)
 {
-    while (c->bytes > c->max) {
-        size_t oldest = SIZE_MAX;
-        for (size_t i = 0; i < c->count; i++)
-            if (!c->v[i]->pins && (oldest == SIZE_MAX || c->v[i]->used < c->v[oldest]->used))
-                oldest = i;
-        if (oldest == SIZE_MAX)
-            return;
-        struct slot *t = c->v[oldest];
-        unlink_slot(c, oldest);
+    while (c->bytes > c->max && c->idle.next != &c->idle) {
+        struct slot *t = c->idle.next;
+        leave_idle(t);
+        unlink_slot(c, t);
+        c->bytes -= t->bytes;
         free_slot(t);
     }
 }
 
-static struct slot *find(struct treecache *c, uint32_t no)
+static struct slot *find(const struct treecache *c, uint32_t no)
 {
-    for (size_t i = 0; i < c->count; i++)
-        if (c->v[i]->lt.no == no)
-            return c->v[i];
-    return NULL;
+    struct slot *t = *bucket_of(c, no);
+    while (t && t->lt.no != no)
+        t = t->chain;
+    return t;
 }
 
+/* Twice the buckets; without memory for that the chains just get longer. */
+static void spread(struct treecache *c)
+{
+    struct slot **old = c->bucket, **v = calloc((size_t)c->buckets * 2, sizeof(struct slot *));
+    uint32_t n = c->buckets;
+    if (!v)
+        return;
+    c->bucket = v;
+    c->buckets *= 2;
+    for (uint32_t i = 0; i < n; i++) {
+        for (struct slot *t = old[i], *next; t; t = next) {
+            struct slot **at = bucket_of(c, t->lt.no);
+            next = t->chain;
+            t->chain = *at;
+            *at = t;
+        }
+    }
+    free(old);
+}
+
+/* A slot that is loading, pinned. */
 static struct slot *add(struct treecache *c, uint32_t no)
 {
-    if (c->count == c->cap) {
-        size_t cap = c->cap ? c->cap * 2 : 32;
-        struct slot **v = realloc(c->v, cap * sizeof(struct slot *));
-        if (!v)
-            return NULL;
-        c->v = v;
-        c->cap = cap;
-    }
     struct slot *t = calloc(1, sizeof *t);
     if (!t)
         return NULL;
+    if (c->count >= c->buckets && c->buckets < 1u << 24)
+        spread(c);
     t->lt.no = no;
     t->cache = c;
     t->loading = true;
-    c->v[c->count++] = t;
+    t->pins = 1;
+    t->chain = *bucket_of(c, no);
+    *bucket_of(c, no) = t;
+    c->count++;
     return t;
 }
 
 /* With the mutex: gives up a pin; a failed load's slot goes with its last waiter. */
 static void unpin(struct treecache *c, struct slot *t)
 {
-    t->used = ++c->clock;
     if (--t->pins)
         return;
     if (t->failed) {
         free_slot(t);
         return;
     }
+    enter_idle(c, t);
     shrink(c);
 }
 
+/* Takes the mutex, which the caller gives back. */
 static void finish_load(struct treecache *c, struct slot *t, int rc)
 {
     pthread_mutex_lock(&c->mu);
     t->loading = false;
     t->failed = rc < 0;
-    for (size_t i = 0; rc < 0 && i < c->count; i++) {
-        if (c->v[i] == t) {
-            t->bytes = 0;
-            unlink_slot(c, i); /* whoever asks next tries again */
-        }
-    }
-    if (rc == 0)
+    if (t->failed)
+        unlink_slot(c, t);
+    else
         c->bytes += t->bytes;
     pthread_cond_broadcast(&c->loaded);
 }
@@ -219,15 +280,14 @@ int treecache_get(struct treecache *c, uint32_t no, const struct loaded_tree **r
 {
     pthread_mutex_lock(&c->mu);
     struct slot *t = find(c, no);
-    bool mine = !t;
-    if (mine && !(t = add(c, no))) {
+    if (!t) {
+        t = add(c, no);
         pthread_mutex_unlock(&c->mu);
-        return err_nomem(e);
-    }
-    t->pins++;
-    if (mine) {
-        pthread_mutex_unlock(&c->mu);
+        if (!t)
+            return err_nomem(e);
         finish_load(c, t, load(t, &t->e));
+    } else if (!t->pins++) {
+        leave_idle(t);
     }
     while (t->loading)
         pthread_cond_wait(&c->loaded, &c->mu);

@@ -32,9 +32,9 @@ int treewalk_entry(struct treecache *c, const struct place *dir, const struct tr
     struct place p = {.node = en->node};
     if (treecache_get(c, no, &p.lt, e) < 0)
         return -1;
-    if (p.node >= tree_node_count(p.lt->tree)) {
+    if (p.node >= tree_node_count(p.lt->tree) || node_of(&p)->mode >> 12 != en->type) {
         treewalk_release(c, &p);
-        return err_set(e, ERR_DAMAGED, "an entry points outside the tree of object %u", no);
+        return err_set(e, ERR_DAMAGED, "an entry names a node that the tree of object %u hasn't got", no);
     }
     *ret = p;
     return 0;
@@ -63,17 +63,16 @@ static int no_entry(const char *path, struct err *e)
     return err_set(e, ERR_NOT_FOUND, "no '%s'", path);
 }
 
-/* A symlink's target in front of what is left of the path. */
+/* A symlink's target in front of what is left of the path (nothing, or a "/" and more). */
 static char *splice(const struct place *link, const char *rest)
 {
     const struct tree_node *n = node_of(link);
     size_t len = strlen(rest);
-    char *s = malloc(n->count + len + 2);
+    char *s = malloc(n->count + len + 1);
     if (!s)
         return NULL;
     memcpy(s, tree_string(link->lt->tree, n->first), n->count);
-    s[n->count] = '/';
-    memcpy(s + n->count + 1, rest, len + 1);
+    memcpy(s + n->count, rest, len + 1);
     return s;
 }
 
@@ -121,8 +120,11 @@ static int walk(struct way *w, const struct place *root, const char *path, bool 
         struct place link;
         left += strspn(left, "/");
         size_t len = strcspn(left, "/");
-        if (!len)
+        if (!len) {
+            if (w->n > 1 && left[-1] == '/' && !S_ISDIR(node_of(&w->v[w->n - 1])->mode))
+                rc = err_set(e, ERR_NOT_FOUND, "no '%s': what is there is no directory", path);
             break;
+        }
         const char *rest = left + len;
         bool last = rest[strspn(rest, "/")] == '\0';
         rc = step(w, left, len, !last || follow_last || *rest, &link, path, e);

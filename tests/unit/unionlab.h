@@ -79,11 +79,10 @@ static inline void lab_op(struct lab_layer *l, enum tree_op_kind kind, const cha
     lab_add(l, (struct tree_op){.kind = kind, .node = TREE_NONE}, path, link);
 }
 
-/* Gives the layer its tree. */
-static inline int lab_end(struct lab_layer *l, struct err *e)
+/* Gives the layer its tree, in its flat form. */
+static inline int lab_write(struct lab_layer *l, struct buf *out, struct err *e)
 {
     struct union_ *u = NULL;
-    struct buf b = {0};
     struct layer_ops o = {treewrite_node_at(l->w, 0), treewrite_string_at(l->w, 0), l->ops, treewrite_node_count(l->w),
                           l->op_count};
     int r = union_new(UNION_KEEP_WHITEOUTS, &u, e);
@@ -92,8 +91,14 @@ static inline int lab_end(struct lab_layer *l, struct err *e)
     if (!r)
         r = union_write_layer(u, l->w, e);
     union_free(u);
-    if (!r)
-        r = treewrite_finish(l->w, &b, e);
+    return r ? r : treewrite_finish(l->w, out, e);
+}
+
+/* The same, and opened. */
+static inline int lab_end(struct lab_layer *l, struct err *e)
+{
+    struct buf b = {0};
+    int r = lab_write(l, &b, e);
     size_t n = b.len;
     if (!r)
         r = tree_open(buf_steal(&b, NULL), n, &l->tree, e);
