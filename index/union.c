@@ -22,9 +22,10 @@
  * - Whiteouts are kept under the names that they hide (in directories made for them if need be), unless the layer has
  *   an entry there: a file stays a file; a directory becomes opaque, as a directory does that took the place of
  *   something else in the same layer (over a lower layer's directory it mustn't merge).
- * - A hard link that leads to no file of the layer becomes a node of its own (NODE_HARDLINK).
- * - An entry whose parent is no directory, or lies behind a ring of symlinks, gets no name. Refusing it is left to the
- *   root filesystem.
+ * - A hard link that leads to no file of the layer becomes a node of its own (NODE_HARDLINK). An entry whose parent is
+ * no directory, or lies behind a ring of symlinks, gets no name. Refusing them is left to the root filesystem.
+ * - Yet while all entries so far named their directories and went through no symlink, what is here is there over any
+ * lower layers, too ("sure"): then a file as parent and a hard link to a directory are refused at once.
  *
  * Cost. A name is found by one probe of a hash table, a path in as many as it has parts. "Upper" is a stamp: marking
  * stops at the first directory marked already, so a layer marks each name once. A directory that was searched for lower
@@ -314,6 +315,7 @@ static int resolve(struct union_ *u, struct ustr path, struct where *w, struct e
         todo[++top] = (struct ustr){x->layer, n->first, n->count};
         if (n->count && *ustr_at(u, x->layer, n->first) == '/')
             *w = (struct where){.at = NAME_ROOT};
+        u->sure = false;
     }
 }
 
@@ -352,9 +354,12 @@ static bool is_there(const struct union_ *u, const struct where *w)
 static int make_dirs(struct union_ *u, struct where *w, struct err *e)
 {
     const struct uname *x = &u->v[w->at];
-    if (x->type != NAME_DIR)
-        return nowhere(e, ERR_INPUT, "\"%.*s\" on its way is no directory", x->name_len,
-                       ustr_at(u, x->name_layer, x->name));
+    if (x->type != NAME_DIR) {
+        err_set(e, ERR_INPUT, "\"%.*s\" on its way is no directory", x->name_len, ustr_at(u, x->name_layer, x->name));
+        return u->sure ? -1 : 1;
+    }
+    if (w->missing)
+        u->sure = false;
     for (uint32_t i = 0; i < w->missing; i++) {
         struct ustr name = u->missing[i];
         if (put(u, w->at, name, (struct uname){.type = NAME_DIR, .node = TREE_NONE}, e) < 0)
@@ -398,6 +403,7 @@ static int keep_link(struct union_ *u, uint32_t dir, struct ustr name, struct us
     if (union_grow(&u->links, u->link_count, &u->link_cap, sizeof *u->links) < 0)
         return err_nomem(e);
     u->links[u->link_count] = target;
+    u->sure = false;
     struct uname x = {.type = NAME_SYMLINK, .flags = NAME_LINK, .layer = target.layer, .node = u->link_count++};
     return new_name(u, dir, name, &x, e);
 }
@@ -419,8 +425,10 @@ static int find_target(struct union_ *u, struct ustr link, uint32_t *ret, struct
     }
     if (x == NAME_NONE || u->v[x].type == NAME_WHITEOUT)
         return nowhere(e, ERR_INPUT, "hard link to \"%.*s\", which isn't there", (int)link.len, s);
-    if (u->v[x].type == NAME_DIR)
-        return nowhere(e, ERR_INPUT, "hard link to \"%.*s\", which is a directory", (int)link.len, s);
+    if (u->v[x].type == NAME_DIR) {
+        err_set(e, ERR_INPUT, "hard link to \"%.*s\", which is a directory", (int)link.len, s);
+        return u->sure ? -1 : 1;
+    }
     *ret = x;
     return 0;
 }
@@ -552,6 +560,7 @@ static int apply(struct union_ *u, const struct tree *tree, const struct layer_o
     if (diffid)
         l->diffid = *diffid;
     u->last.path = NULL;
+    u->sure = true;
     for (uint32_t i = 0; i < o->op_count; i++) {
         int r = apply_op(u, layer, &o->ops[i], e);
         if (r > 0 && u->flags & UNION_KEEP_WHITEOUTS)

@@ -35,8 +35,8 @@ int union_compile(struct union_ *u, struct buf *out, struct err *e);
 /*
  * For a layer being built (one union_apply_ops, UNION_KEEP_WHITEOUTS): writes the directories, whiteouts,
  * opaque flags, implicit directories and link counts into w, which holds the layer's nodes already
- * (node numbers equal those of the ops). What only a root filesystem can judge isn't refused here: a hard link to
- * nothing or to a directory becomes a NODE_HARDLINK, an entry below a file or behind a ring of symlinks has no name.
+ * (node numbers equal those of the ops). What only a root filesystem can judge isn't refused here
+ * (union.c says what is): a hard link to nothing becomes a NODE_HARDLINK, an entry that can't be placed has no name.
  * The root becomes node 0: w's node 0 must have been reserved for it.
  */
 int union_write_layer(struct union_ *u, struct treewrite *w, struct err *e);

@@ -54,6 +54,7 @@ struct ustr {
 
 struct union_ {
     int flags;
+    bool sure;    /* all names of this layer are where they are in any stack: see union.c */
     bool written; /* the index is gone: only union_free is left to do */
     struct hashkey key;
     struct hashtab index; /* (directory, name) → name number */

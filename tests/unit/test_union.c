@@ -261,7 +261,11 @@ static void test_layers(void)
     is_layer("h:y>d/x h:z>y f:q", "q:3 y:0>/d/x*2H z:0>/d/x*2H");
     is_layer("f:x h:y>x", "x:1*2 y:1*2");
     is_layer("d:d d:d f:d/x f:d/x", "d:2/ d/x:4");
-    is_layer("f:f f:f/x w:f/y f:g", "f:1 g:4");
+    is_layer("f:d/f f:d/f/x w:d/f/y f:g", "d:0i/ d/f:1 g:4");
+    is_layer("d:d l:l>d f:d/f f:l/f/x f:g", "d:1/ d/f:3 g:5 l:2>d");
+    fails("d:d f:d/f f:d/f/x", ERR_INPUT, "layer entry \"d/f/x\": \"f\" on its way is no directory");
+    is_layer("f:f w:f/y f:g", "f:1 g:3");
+    is_rootfs("d:e l:d>e f:f | f:d/f h:f>d f:g", "d:2>e*2! e:1/ e/f:4 f:2>e*2! g:6");
     is_layer("l:a>b l:b>a f:a/x w:a/y o:a h:z>a/q", "a:1>b b:2>a z:0>/a/qH");
     is_layer("f:d/x h:y>d", "d:0i/ d/x:1 y:0>/dH");
     is_rootfs("d:e l:d>e | f:d/x h:y>d", "d:2>e*2! e:1/ e/x:3 y:2>e*2!");
