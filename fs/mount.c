@@ -182,7 +182,17 @@ static int start_session(struct server *s, const char *fsname, struct err *e)
     return err_set(e, ERR_SYSTEM, "libfuse refuses the session");
 }
 
-/* Takes the mount down if it is still there, and still this one. */
+/* Has the kernel dropped the connection, since somebody unmounted it? */
+static bool is_gone(const struct server *s)
+{
+    struct pollfd p = {.fd = fuse_session_fd(s->fs.se)};
+    return poll(&p, 1, 0) == 1 && (p.revents & POLLERR) != 0;
+}
+
+/*
+ * Takes the mount down, unless that has been done: then there may be another one in its place by now, even with the
+ * same device number. The descriptor is closed first, so that no part of unmounting can wait for an answer.
+ */
 static void end_session(struct server *s)
 {
     struct mount_entry m;
@@ -190,8 +200,11 @@ static void end_session(struct server *s)
     bool found = false;
     if (!s->fs.se)
         return;
+    bool gone = is_gone(s);
     fuse_session_destroy(s->fs.se);
     s->fs.se = NULL;
+    if (gone)
+        return;
     if (mountinfo_at(s->at, &m, &found, &e) < 0 || (found && m.dev == s->dev && attach_umount(s->at, true, &e) < 0))
         logonce(&s->fs.log, "%s", e.text);
 }

@@ -34,11 +34,14 @@ cp /bin/true "$S/d/prog"
 setcap cap_net_raw+ep "$S/d/prog"
 setfattr -n user.note -v hi "$S/d/sub"
 setfattr -n trusted.overlay.redirect -v /etc "$S/d/sub"
+echo secret >"$S/secret"
+chmod 600 "$S/secret"
+setfacl -m u:65534:r "$S/secret"
 truncate -s 5G "$S/sparse"
 printf end | dd of="$S/sparse" bs=1 seek=$((5 * 1024 * 1024 * 1024 - 3)) conv=notrunc status=none
 : >"$S/opq/.wh..wh..opq"
 : >"$S/.wh.hidden"
-tar -C "$S" --sort=name --format=posix --xattrs --xattrs-include='*' -S -cf "$T/one.tar" .
+tar -C "$S" --sort=name --format=posix --acls --xattrs --xattrs-include='*' -S -cf "$T/one.tar" .
 cairn -q import --name t:one "$T/one.tar"
 
 mounted
@@ -72,6 +75,9 @@ same "$(stat -c %i "$R/d/hello")" "$(stat -c %i "$L/d/hello")" "the image's file
 same "$(tail -c 3 "$R/sparse")" end "bytes behind 4 GiB"
 same "$(perl -e 'open F,"<",$ARGV[0] or die; printf "%d %d", sysseek(F,0,3)>4e9, sysseek(F,0,4)' "$R/sparse")" "1 0" "SEEK_DATA, SEEK_HOLE"
 same "$(getcap "$R/d/prog" | sed 's/.* //')" cap_net_raw=ep "capability"
+same "$(getfacl -cp "$R/secret" | xargs)" "user::rw- user:nobody:r-- group::--- mask::r-- other::---" "ACL"
+same "$(setpriv --reuid=65534 --regid=65534 --clear-groups cat "$R/secret" 2>&1)" secret "an ACL lets in"
+says "Permission denied" setpriv --reuid=1 --regid=1 --clear-groups cat "$R/secret"
 same "$(getfattr -m - -d "$R/d/sub" 2>/dev/null | grep -v '^#' | sort | xargs)" "trusted.overlay.overlay.redirect=/etc user.note=hi" "xattrs, overlayfs's escaped"
 says "No such attribute" getfattr -n user.nosuch "$R/d/sub"
 [ ! -e "$R/hidden" ] && [ ! -e "$R/.wh.hidden" ] || fail "a whiteout is visible in the image"
