@@ -32,8 +32,8 @@ struct treecache {
     pthread_mutex_t mu;
     pthread_cond_t loaded;
     struct slot **bucket;
-    uint32_t buckets, count; /* buckets: a power of two */
-    struct slot idle;        /* head of the list: idle.next is the least recently used */
+    uint32_t buckets, count;      /* buckets: a power of two */
+    struct slot *oldest, *newest; /* the list */
     uint64_t bytes, max;
 };
 
@@ -50,7 +50,6 @@ int treecache_new(struct store *s, uint64_t bytes, struct treecache **ret, struc
     }
     c->s = s;
     c->max = bytes;
-    c->idle.prev = c->idle.next = &c->idle;
     pthread_mutex_init(&c->mu, NULL);
     pthread_cond_init(&c->loaded, NULL);
     *ret = c;
@@ -179,25 +178,35 @@ static void unlink_slot(struct treecache *c, struct slot *t)
     c->count--;
 }
 
-static void leave_idle(struct slot *t)
+static void leave_list(struct treecache *c, struct slot *t)
 {
-    t->prev->next = t->next;
-    t->next->prev = t->prev;
+    if (t->prev)
+        t->prev->next = t->next;
+    else
+        c->oldest = t->next;
+    if (t->next)
+        t->next->prev = t->prev;
+    else
+        c->newest = t->prev;
 }
 
-static void enter_idle(struct treecache *c, struct slot *t)
+static void enter_list(struct treecache *c, struct slot *t)
 {
-    t->next = &c->idle;
-    t->prev = c->idle.prev;
-    t->prev->next = t->next->prev = t;
+    t->next = NULL;
+    t->prev = c->newest;
+    if (t->prev)
+        t->prev->next = t;
+    else
+        c->oldest = t;
+    c->newest = t;
 }
 
 /* Drops the least recently used unpinned trees until the rest fits. */
 static void shrink(struct treecache *c)
 {
-    while (c->bytes > c->max && c->idle.next != &c->idle) {
-        struct slot *t = c->idle.next;
-        leave_idle(t);
+    while (c->bytes > c->max && c->oldest) {
+        struct slot *t = c->oldest;
+        leave_list(c, t);
         unlink_slot(c, t);
         c->bytes -= t->bytes;
         free_slot(t);
@@ -259,7 +268,7 @@ static void unpin(struct treecache *c, struct slot *t)
         free_slot(t);
         return;
     }
-    enter_idle(c, t);
+    enter_list(c, t);
     shrink(c);
 }
 
@@ -287,7 +296,7 @@ int treecache_get(struct treecache *c, uint32_t no, const struct loaded_tree **r
             return err_nomem(e);
         finish_load(c, t, load(t, &t->e));
     } else if (!t->pins++) {
-        leave_idle(t);
+        leave_list(c, t);
     }
     while (t->loading)
         pthread_cond_wait(&c->loaded, &c->mu);

@@ -38,8 +38,8 @@ int treewrite_op(struct treewrite *w, const struct tree_op *op, struct err *e);
 int treewrite_ref(struct treewrite *w, const struct digest *diffid, uint32_t *ret, struct err *e);
 /* Adds a content (equal digests are stored once); *ret is what a node's `content` holds. */
 int treewrite_content(struct treewrite *w, const struct content *c, uint32_t *ret, struct err *e);
-/* Appends the finished tree to out, and sets every directory's parent and every node's link count in it, whatever the caller said. Only
- * treewrite_free may follow. */
+/* Appends the finished tree to out, and sets every directory's parent and every node's link count in it, whatever the
+ * caller said. Only treewrite_free may follow. */
 int treewrite_finish(struct treewrite *w, struct buf *out, struct err *e);
 
 #endif

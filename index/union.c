@@ -50,15 +50,15 @@ struct where {
 
 int union_grow(void *array, uint32_t count, uint32_t *cap, size_t size)
 {
-    void *p;
+    void *old, *grown;
     if (count < *cap)
         return 0;
     uint32_t n = *cap ? *cap + *cap / 2 : 16;
-    memcpy(&p, array, sizeof p);
-    p = realloc(p, n * size);
-    if (!p)
+    memcpy(&old, array, sizeof old); /* array is the address of a pointer of some type */
+    grown = realloc(old, n * size);
+    if (!grown)
         return -1;
-    memcpy(array, &p, sizeof p);
+    memcpy(array, &grown, sizeof grown);
     *cap = n;
     return 0;
 }
