@@ -206,7 +206,11 @@ static void shrink(struct treecache *c)
 {
     while (c->bytes > c->max && c->oldest) {
         struct slot *t = c->oldest;
-        leave_list(c, t);
+        c->oldest = t->next;
+        if (c->oldest)
+            c->oldest->prev = NULL;
+        else
+            c->newest = NULL;
         unlink_slot(c, t);
         c->bytes -= t->bytes;
         free_slot(t);

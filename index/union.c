@@ -48,19 +48,15 @@ struct where {
     uint32_t missing; /* parts behind it that aren't: u->missing */
 };
 
-int union_grow(void *array, uint32_t count, uint32_t *cap, size_t size)
+void *union_grow(void *array, uint32_t count, uint32_t *cap, size_t size)
 {
-    void *old, *grown;
     if (count < *cap)
-        return 0;
+        return array;
     uint32_t n = *cap ? *cap + *cap / 2 : 16;
-    memcpy(&old, array, sizeof old); /* array is the address of a pointer of some type */
-    grown = realloc(old, n * size);
-    if (!grown)
-        return -1;
-    memcpy(array, &grown, sizeof grown);
-    *cap = n;
-    return 0;
+    void *grown = realloc(array, n * size);
+    if (grown)
+        *cap = n;
+    return grown;
 }
 
 int union_new(int flags, struct union_ **ret, struct err *e)
@@ -74,7 +70,8 @@ int union_new(int flags, struct union_ **ret, struct err *e)
     }
     u->flags = flags;
     u->free = NAME_NONE;
-    if (union_grow(&u->v, 0, &u->cap, sizeof *u->v) < 0) {
+    u->v = union_grow(NULL, 0, &u->cap, sizeof *u->v);
+    if (!u->v) {
         union_free(u);
         return err_nomem(e);
     }
@@ -145,8 +142,10 @@ static int new_name(struct union_ *u, uint32_t dir, struct ustr name, struct una
     if (i != NAME_NONE) {
         u->free = u->v[i].next;
     } else {
-        if (union_grow(&u->v, u->count, &u->cap, sizeof *u->v) < 0)
+        struct uname *v = union_grow(u->v, u->count, &u->cap, sizeof *v);
+        if (!v)
             return err_nomem(e);
+        u->v = v;
         i = u->count;
         u->v[u->count++] = (struct uname){.next = NAME_NONE};
     }
@@ -400,8 +399,10 @@ static int apply_node(struct union_ *u, uint32_t layer, const struct tree_op *op
 
 static int keep_link(struct union_ *u, uint32_t dir, struct ustr name, struct ustr target, struct err *e)
 {
-    if (union_grow(&u->links, u->link_count, &u->link_cap, sizeof *u->links) < 0)
+    struct ustr *links = union_grow(u->links, u->link_count, &u->link_cap, sizeof *links);
+    if (!links)
         return err_nomem(e);
+    u->links = links;
     u->links[u->link_count] = target;
     u->sure = false;
     struct uname x = {.type = NAME_SYMLINK, .flags = NAME_LINK, .layer = target.layer, .node = u->link_count++};
@@ -550,8 +551,10 @@ static int apply(struct union_ *u, const struct tree *tree, const struct layer_o
 {
     if (u->written)
         return err_set(e, ERR_USAGE, "a layer after the result was written");
-    if (union_grow(&u->layers, u->layer_count, &u->layer_cap, sizeof *u->layers) < 0)
+    struct ulayer *layers = union_grow(u->layers, u->layer_count, &u->layer_cap, sizeof *layers);
+    if (!layers)
         return err_nomem(e);
+    u->layers = layers;
     uint32_t layer = u->layer_count++;
     struct ulayer *l = &u->layers[layer];
     *l = (struct ulayer){.tree = tree, .o = *o, .first = layer};

@@ -79,7 +79,8 @@ static inline const char *ustr_at(const struct union_ *u, uint32_t layer, uint32
     return u->layers[layer].o.pool + off;
 }
 
-/* Room for one more element of a growing array. */
-int union_grow(void *array, uint32_t count, uint32_t *cap, size_t size);
+/* Room for one more element of a growing array: the array, maybe elsewhere; NULL without memory (then it is as it was).
+ */
+void *union_grow(void *array, uint32_t count, uint32_t *cap, size_t size);
 
 #endif

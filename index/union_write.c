@@ -41,8 +41,10 @@ static void walk_release(struct walk *k)
 
 static int enqueue(struct walk *k, uint32_t dir, uint32_t node, struct err *e)
 {
-    if (union_grow(&k->queue, k->tail, &k->cap, sizeof *k->queue) < 0)
+    uint32_t *queue = union_grow(k->queue, k->tail, &k->cap, sizeof *queue);
+    if (!queue)
         return err_nomem(e);
+    k->queue = queue;
     k->queue[k->tail++] = dir;
     k->u->v[dir].upper = node;
     return 0;
@@ -68,9 +70,14 @@ static int gather(struct walk *k, uint32_t dir, uint32_t *ret_n, struct err *e)
 {
     uint32_t n = 0;
     for (uint32_t c = k->u->v[dir].child; c != NAME_NONE; c = k->u->v[c].next) {
-        if (union_grow(&k->kids, n, &k->kids_cap, sizeof *k->kids) < 0 ||
-            union_grow(&k->entries, n, &k->entries_cap, sizeof *k->entries) < 0)
+        uint32_t *kids = union_grow(k->kids, n, &k->kids_cap, sizeof *kids);
+        if (!kids)
             return err_nomem(e);
+        k->kids = kids;
+        struct tree_entry *entries = union_grow(k->entries, n, &k->entries_cap, sizeof *entries);
+        if (!entries)
+            return err_nomem(e);
+        k->entries = entries;
         k->kids[n++] = c;
     }
     if (n)

@@ -58,10 +58,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
         return 0;
     follow(t);
     check(union_new(0, &u, &e) == 0);
-    if (!union_apply(u, t, &diffid, &e) && !union_apply(u, t, &diffid, &e) && !union_compile(u, &out, &e)) {
-        struct tree *r = reopen(&out);
-        follow(r);
-        tree_close(r);
+    int r = union_apply(u, t, &diffid, &e);
+    if (!r)
+        r = union_apply(u, t, &diffid, &e); /* the same layer twice */
+    if (!r && !union_compile(u, &out, &e)) {
+        struct tree *rootfs = reopen(&out);
+        follow(rootfs);
+        tree_close(rootfs);
     }
     union_free(u);
     buf_release(&out);
