@@ -47,7 +47,8 @@ static const char schema[] =
     "NULL);"
     "CREATE UNIQUE INDEX name_tag ON name(repo, tag) WHERE tag IS NOT NULL;"
     "CREATE UNIQUE INDEX name_digest ON name(repo, manifest) WHERE tag IS NULL;"
-    "CREATE TABLE keep(no INTEGER PRIMARY KEY);";
+    "CREATE TABLE keep(no INTEGER PRIMARY KEY);"
+    "CREATE TABLE removed(no INTEGER PRIMARY KEY, seq INTEGER NOT NULL, tree BLOB NOT NULL);";
 
 /* --- statements and errors --- */
 
@@ -267,6 +268,13 @@ void catalog_close(struct catalog *c)
 
 /* --- transactions --- */
 
+/* lockfd -1: whoever opened it holds the store's lock for all of the time (rebuild). */
+static void unlock(struct catalog *c)
+{
+    if (c->lockfd >= 0)
+        io_unlock(c->lockfd);
+}
+
 int catalog_begin(struct catalog *c, struct err *e)
 {
     if (c->readonly)
@@ -276,13 +284,13 @@ int catalog_begin(struct catalog *c, struct err *e)
         pthread_mutex_unlock(&c->mu);
         return err_set(e, ERR_USAGE, "%s: a transaction is running already", c->path);
     }
-    if (io_lock(c->lockfd, true, true, c->path, e) < 0) {
+    if (c->lockfd >= 0 && io_lock(c->lockfd, true, true, c->path, e) < 0) {
         pthread_mutex_unlock(&c->mu);
         return -1;
     }
     if (exec(c, "BEGIN IMMEDIATE", e) < 0 || get_meta(c, "seq", &c->seq, e) < 0) {
         sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
-        io_unlock(c->lockfd);
+        unlock(c);
         pthread_mutex_unlock(&c->mu);
         return -1;
     }
@@ -294,7 +302,7 @@ int catalog_begin(struct catalog *c, struct err *e)
 static void end_transaction(struct catalog *c)
 {
     c->writing = false;
-    io_unlock(c->lockfd);
+    unlock(c);
     pthread_mutex_unlock(&c->mu);
 }
 

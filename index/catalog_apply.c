@@ -254,6 +254,18 @@ static int apply_name(struct catalog *c, const struct record *r, bool tagged, st
     return catalog_run(c, st, "add a name", e) < 0 ? -1 : add_object(c, r, e);
 }
 
+/* A mount may have files of the package open: until it has let go of them, gc must know what they are. */
+static int note_removed(struct catalog *c, uint32_t no, struct err *e)
+{
+    sqlite3_stmt *st =
+        catalog_prepare(c, "INSERT OR IGNORE INTO removed SELECT no, ?2, tree FROM package WHERE no = ?1", e);
+    if (!st)
+        return -1;
+    sqlite3_bind_int64(st, 1, no);
+    sqlite3_bind_int64(st, 2, (sqlite3_int64)c->seq);
+    return catalog_run(c, st, "note a removal", e);
+}
+
 static int apply_remove(struct catalog *c, const struct record *r, struct err *e)
 {
     static const struct {
@@ -269,6 +281,8 @@ static int apply_remove(struct catalog *c, const struct record *r, struct err *e
     for (size_t i = 0; of && i < sizeof tables / sizeof *tables; i++) {
         if (strcmp(of, tables[i].of) != 0)
             continue;
+        if (!strcmp(of, "package") && note_removed(c, r->no, e) < 0)
+            return -1;
         return delete_by_no(c, tables[i].sql, r->no, e) < 0 ||
                        delete_by_no(c, "DELETE FROM keep WHERE no = ?", r->no, e) < 0
                    ? -1
@@ -320,6 +334,8 @@ int catalog_apply(struct catalog *c, const struct json *record, struct err *e)
         return err_set(e, ERR_DAMAGED, "record without a type");
     if (!strcmp(r.type, "content"))
         return apply_content(c, &r, e);
+    if (!strcmp(r.type, "snapshot"))
+        return 0; /* says something to rebuild only */
     if (!json_int(json_get(record, "no"), &no) || no < 1 || no >= UINT32_MAX)
         return bad(&r, "no", e);
     r.no = (uint32_t)no;
