@@ -158,15 +158,28 @@ static void remove_new(struct store *s)
         unlinkat(store_dirfd(s), names[i], 0);
 }
 
+/*
+ * The old log must never meet the new file: SQLite would play it back. An old catalog that can still be read is
+ * flattened first: then its log says nothing, and the new one takes the name in one step. One that can't goes before
+ * the log: a crash in between leaves no catalog, which every command says, rather than one that lacks what only its log
+ * had.
+ */
 static int replace(struct store *s, struct err *e)
 {
-    /* The old log belongs to the old file: it must be gone before the new file has its name. */
-    static const char *const old[] = {"catalog.new-wal", "catalog.new-shm", "catalog.db", "catalog.db-wal",
-                                      "catalog.db-shm"};
+    static const char *const files[] = {"catalog.new-wal", "catalog.new-shm", "catalog.db", "catalog.db-wal",
+                                        "catalog.db-shm"};
+    char name[4200];
+    struct catalog *old = NULL;
+    struct err ignored = {0};
     int rc = 0;
-    for (size_t i = 0; rc == 0 && i < sizeof old / sizeof *old; i++)
-        if (unlinkat(store_dirfd(s), old[i], 0) < 0 && errno != ENOENT)
-            rc = err_sys(e, errno, "remove %s/%s", store_path(s), old[i]);
+    snprintf(name, sizeof name, "%s/catalog.db", store_path(s));
+    bool flat = faccessat(store_dirfd(s), "catalog.db", F_OK, 0) == 0 &&
+                catalog_open(store_dirfd(s), name, -1, false, false, &old, &ignored) == 0 &&
+                catalog_flatten(old, &ignored) == 0;
+    catalog_close(old);
+    for (size_t i = 0; rc == 0 && i < sizeof files / sizeof *files; i++)
+        if (!(flat && !strcmp(files[i], "catalog.db")) && unlinkat(store_dirfd(s), files[i], 0) < 0 && errno != ENOENT)
+            rc = err_sys(e, errno, "remove %s/%s", store_path(s), files[i]);
     if (rc == 0 && renameat(store_dirfd(s), new_name, store_dirfd(s), "catalog.db") < 0)
         rc = err_sys(e, errno, "rename %s/%s", store_path(s), new_name);
     return rc == 0 ? io_fsync_dir(store_dirfd(s), NULL, e) : -1;

@@ -24,7 +24,7 @@ fresh; c=$(blob '.config.digest'); echo '{}' >"$T/bad/blobs/sha256/$c"; try 'con
 fresh; manifest '.layers |= reverse'; try 'diff'
 fresh; manifest '.layers[0].digest = "sha256:../../../etc/passwd"'; try 'digest'
 fresh; manifest '. + {manifests: []}'; try 'manifests'
-fresh; manifest '.layers[0].size += 1'; try 'size'
+fresh; manifest '.layers[0].size += 1'; try 'its descriptor says'
 fresh; manifest '.layers = []'; try 'layers'
 fresh; echo '{"schemaVersion":2,"schemaVersion":2,"manifests":[]}' >"$T/bad/index.json"; try 'duplicate'
 fresh; head -c 5000000 /dev/zero | tr '\0' '[' >"$T/bad/index.json"; try 'index.json'

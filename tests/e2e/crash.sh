@@ -15,7 +15,8 @@ sweep() {
             rm -rf "$T/store"
             cp -a "$base" "$T/store"
             rc=0
-            strace -f -qq -o /dev/null -e trace=$call -e "inject=$call:signal=SIGKILL:when=$k" "$CAIRN" "$@" >/dev/null 2>&1 || rc=$?
+            # (the brace group keeps bash from telling that it was killed)
+            { strace -f -qq -o /dev/null -e trace=$call -e "inject=$call:signal=SIGKILL:when=$k" "$CAIRN" "$@" >/dev/null 2>&1; } 2>/dev/null || rc=$?
             [ $rc = 0 ] && break
             [ $rc = 137 ] || fail "$name, $call $k: exit code $rc"
             points=$((points + 1))

@@ -2,7 +2,7 @@
 # Imports and removals appear in a live mount at once; gc frees beside it, and readers see no error.
 . "$(dirname "$0")/../lib/env.sh"
 mounted
-same "$(ls "$T/mnt/store" "$T/mnt/images" | grep -c -- -)" 0 "an empty store"
+same "$(ls "$T/mnt/store" | wc -l) $(ls "$T/mnt/images" | wc -l)" "0 0" "an empty store"
 [ ! -e "$T/mnt/images/deb@base" ] || fail "it isn't there yet"
 cairn import --name deb:base "$FIX/oci:base"
 [ -d "$T/mnt/images/deb@base/rootfs/etc" ] || fail "an imported image doesn't show"
