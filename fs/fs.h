@@ -23,6 +23,7 @@ struct fs {
     struct logonce log;
     struct fuse_session *se;
     struct push *push;    /* NULL: off. Set before the loop starts, freed after it ended */
+    dev_t dev;            /* st_dev of the mount */
     pthread_key_t buffer; /* per thread: FS_MAX_READ bytes for replies (ops.c) */
 };
 

@@ -43,7 +43,6 @@ struct server {
     pthread_t loop, control;
     int sigfd, done; /* done: eventfd, the loop has ended */
     _Atomic bool ended, answers;
-    dev_t dev;
     sigset_t old_mask;
     struct sigaction old_hup, old_pipe, old_wake;
 };
@@ -115,7 +114,7 @@ static void *control(void *arg)
 static void set_read_ahead(struct server *s)
 {
     char path[64];
-    snprintf(path, sizeof path, "/sys/class/bdi/%u:%u/read_ahead_kb", major(s->dev), minor(s->dev));
+    snprintf(path, sizeof path, "/sys/class/bdi/%u:%u/read_ahead_kb", major(s->fs.dev), minor(s->fs.dev));
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0)
         return;
@@ -165,7 +164,7 @@ static int start_session(struct server *s, const char *fsname, struct err *e)
     if (attach_mount(s->at, fsname, s->o, &fd, e) < 0)
         return -1;
     if (mountinfo_at(s->at, &m, &found, e) == 0 && found)
-        s->dev = m.dev;
+        s->fs.dev = m.dev;
     snprintf(path, sizeof path, "/dev/fd/%d", fd);
     snprintf(max_read, sizeof max_read, "max_read=%u", FS_MAX_READ); /* once more: libfuse compares it with op_init's */
     s->fs.se = fuse_session_new(&args, &fs_ops, sizeof fs_ops, &s->fs);
@@ -205,7 +204,7 @@ static void end_session(struct server *s)
     s->fs.se = NULL;
     if (gone)
         return;
-    if (mountinfo_at(s->at, &m, &found, &e) < 0 || (found && m.dev == s->dev && attach_umount(s->at, true, &e) < 0))
+    if (mountinfo_at(s->at, &m, &found, &e) < 0 || (found && m.dev == s->fs.dev && attach_umount(s->at, true, &e) < 0))
         logonce(&s->fs.log, "%s", e.text);
 }
 

@@ -69,9 +69,9 @@ static void op_init(void *userdata, struct fuse_conn_info *c)
      */
     c->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
                            FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_READDIRPLUS_AUTO);
-    c->want |=
-        c->capable & (FUSE_CAP_READDIRPLUS | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPLICIT_INVAL_DATA |
-                      FUSE_CAP_POSIX_ACL | FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_READ);
+    c->want |= c->capable &
+               (FUSE_CAP_READDIRPLUS | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPLICIT_INVAL_DATA | FUSE_CAP_POSIX_ACL |
+                FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_EXPIRE_ONLY | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_READ);
     c->max_background = 64;
     c->congestion_threshold = 48;
     c->max_read = FS_MAX_READ;

@@ -4,6 +4,9 @@
 
 #include "../index/json.h"
 
+#include "mountinfo.h"
+#include "shed.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
@@ -12,6 +15,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include <time.h>
 #include <unistd.h>
 
 /*
@@ -19,6 +23,8 @@
  * makes no event. So look every few milliseconds for a while after the last event.
  */
 enum { IDLE_MS = 500, HOT_MS = 2, HOT_LOOKS = 150 };
+/* Pauses between asking the kernel to let go of removed objects. */
+enum { SHED_FIRST_MS = 500, SHED_LAST_MS = 300000 };
 
 struct watch {
     struct fs *fs;
@@ -27,7 +33,9 @@ struct watch {
     pthread_t thread;
     int inotify; /* -1: none; polling alone will do */
     int stop;
-    uint64_t seq; /* as the lease says */
+    _Atomic bool stopping;
+    uint64_t shed_at, shed_pause; /* when next, ms; 0: nothing to shed */
+    uint64_t seq;                 /* as the lease says */
     uint32_t *held;
     uint32_t held_count;
 };
@@ -59,20 +67,31 @@ int watch_lease_text(struct fs *fs, const char *mountpoint, struct buf *b, struc
     return r;
 }
 
+static uint64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
 /* Tells the others, if there is something new. */
 static int update_lease(struct watch *w, struct objects_change *c, struct err *e)
 {
     struct buf b = {0};
     bool same = c->seq == w->seq && c->held_count == w->held_count &&
                 (c->held_count == 0 || memcmp(c->held, w->held, c->held_count * sizeof *c->held) == 0);
-    if (same || !w->lease)
+    if (same)
         return 0;
     int r = lease_text(w->mountpoint, c->seq, c->held, c->held_count, &b, e);
-    if (r == 0)
+    if (r == 0 && w->lease)
         r = lease_update(w->lease, (const char *)b.p, e);
     buf_release(&b);
     if (r < 0)
         return err_wrap(e, "tell other processes what the mount uses");
+    if (c->held_count > w->held_count) {
+        w->shed_pause = SHED_FIRST_MS;
+        w->shed_at = now_ms() + SHED_FIRST_MS;
+    }
     free(w->held);
     w->held = c->held;
     w->held_count = c->held_count;
@@ -82,25 +101,50 @@ static int update_lease(struct watch *w, struct objects_change *c, struct err *e
     return 0;
 }
 
+static void drop_names(struct watch *w, const struct objects_change *c)
+{
+    struct fuse_session *se = w->fs->se;
+    bool bound = c->gone_count && mountinfo_has_parts(w->fs->dev);
+    for (uint32_t i = 0; i < c->gone_count; i++) {
+        const char *name = c->gone[i].name;
+        uint64_t dir = view_list_id(c->gone[i].list);
+        /* What the kernel doesn't know is ENOENT: as good as dropped. ENOSYS: it can't let it expire (Linux
+         * before 6.2). */
+        if (!bound || fuse_lowlevel_notify_expire_entry(se, dir, name, strlen(name), FUSE_LL_EXPIRE_ONLY) == -ENOSYS)
+            fuse_lowlevel_notify_inval_entry(se, dir, name, strlen(name));
+    }
+    for (int i = 0; i < LIST_COUNT; i++)
+        if (c->listing[i])
+            fuse_lowlevel_notify_inval_inode(se, view_list_id((enum object_list)i), -1, 0);
+}
+
+/* More and more rarely, as long as the same objects are in use. */
+static void shed(struct watch *w)
+{
+    uint64_t now = now_ms();
+    if (w->held_count == 0 || now < w->shed_at)
+        return;
+    bool bound = mountinfo_has_parts(w->fs->dev);
+    for (uint32_t i = 0; i < w->held_count && !bound && !atomic_load(&w->stopping); i++)
+        shed_object(w->fs, w->held[i], &w->stopping);
+    w->shed_pause = w->shed_pause * 2 < SHED_LAST_MS ? w->shed_pause * 2 : SHED_LAST_MS;
+    w->shed_at = now + w->shed_pause;
+}
+
 static void take_in(struct watch *w)
 {
     struct objects_change c;
     struct err e = {0};
-    struct fuse_session *se = w->fs->se;
     if (objects_drain(w->fs->view.objects, &c, &e) < 0) {
         logonce(&w->fs->log, "%s", e.text);
         return;
     }
-    /* What the kernel doesn't know is ENOENT: as good as dropped. */
-    for (uint32_t i = 0; i < c.gone_count; i++)
-        fuse_lowlevel_notify_inval_entry(se, view_list_id(c.gone[i].list), c.gone[i].name, strlen(c.gone[i].name));
-    for (int i = 0; i < LIST_COUNT; i++)
-        if (c.listing[i])
-            fuse_lowlevel_notify_inval_inode(se, view_list_id((enum object_list)i), -1, 0);
+    drop_names(w, &c);
     /* Only now: whoever waits for this may rely on the dentries being gone. */
     if (update_lease(w, &c, &e) < 0)
         logonce(&w->fs->log, "%s", e.text);
     objects_change_release(&c);
+    shed(w);
     trees_reap(&w->fs->view.trees);
 }
 
@@ -177,6 +221,7 @@ void watch_stop(struct watch *w)
     uint64_t one = 1;
     if (!w)
         return;
+    atomic_store(&w->stopping, true);
     while (write(w->stop, &one, sizeof one) < 0 && errno == EINTR)
         ;
     pthread_join(w->thread, NULL);

@@ -16,7 +16,9 @@ static void test_lines(void)
     ok(mountinfo_line(plain, &path, &m), "with optional fields");
     is_str(path, "/mnt", "path");
     is_str(m.type, FS_TYPE, "type");
-    ok(m.dev == makedev(98, 7), "device");
+    ok(m.dev == makedev(98, 7) && !m.part, "device, the whole of it");
+    char bound[] = "1 2 0:45 /images/x/rootfs /y rw - fuse.cairn a ro\n";
+    ok(mountinfo_line(bound, &path, &m) && m.part, "a part of one");
     ok(mountinfo_line(odd, &path, &m), "without");
     is_str(path, "/a b\\c\t", "escapes");
     ok(mountinfo_line(dash, &path, &m), "a path that is a dash");
@@ -37,6 +39,7 @@ static void test_here(void)
     bool found = false;
     ok(mountinfo_at("/proc", &m, &found, &e) == 0 && found, "/proc is mounted");
     is_str(m.type, "proc", "as proc");
+    ok(!mountinfo_has_parts(makedev(4000, 1)), "nothing is bound of a device that there isn't");
     ok(mountinfo_at("/proc/self", &m, &found, &e) == 0 && !found, "/proc/self isn't");
 }
 
