@@ -65,7 +65,7 @@ static int begin_frame(struct buf *b, const char kind[4])
 static void end_frame(struct buf *b)
 {
     struct digest d;
-    sha256_of(b->p + FRAME_HEAD + PAYLOAD_HEAD, b->len - FRAME_HEAD - PAYLOAD_HEAD, &d);
+    sha256_of(b->p + FRAME_HEAD, b->len - FRAME_HEAD, &d); /* the place of the check itself is zero */
     put_u32(b->p + 4, (uint32_t)(b->len - FRAME_HEAD));
     memcpy(b->p + FRAME_HEAD + 8, d.b, 8);
 }
@@ -237,8 +237,11 @@ static int read_frame(struct scan *s, struct err *e)
     if (io_pread(s->fd, s->payload.p, n, s->off + FRAME_HEAD, s->name, e) < 0)
         return -1;
     s->payload.len = n;
-    sha256_of(s->payload.p + PAYLOAD_HEAD, n - PAYLOAD_HEAD, &d);
-    if (memcmp(d.b, s->payload.p + 8, 8) != 0)
+    uint8_t check[8];
+    memcpy(check, s->payload.p + 8, sizeof check);
+    memset(s->payload.p + 8, 0, sizeof check);
+    sha256_of(s->payload.p, n, &d);
+    if (memcmp(d.b, check, sizeof check) != 0)
         return bad(s, "checksum of a header doesn't match", e);
     if (get_u32(s->payload.p + 4) != VERSION)
         return err_set(e, ERR_UNSUPPORTED,
