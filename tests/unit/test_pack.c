@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* pack: what is written is scanned back; plain zstd reads it; every flipped bit of a header is found; a cut-off tail ends the scan where it should. */
+/* pack: what is written is scanned back; plain zstd reads it; every flipped bit of a header is found; a cut-off tail
+ * ends the scan where it should. */
 #include "../../index/codec.h"
 #include "../../index/crypto.h"
 #include "../../index/pack.h"
@@ -68,8 +69,8 @@ static uint64_t write_pack(struct store *s, uint64_t *offs, struct chunk_row *se
         if (!i)
             *second = rows[1];
         encoder_run(z, raw, sizeof raw, &frame, &e);
-        ok(pack_writer_block(w, rows, CHUNKS, sizeof raw, frame.p, (uint32_t)frame.len, &offs[i], &e) == 0, "block %u: %s",
-           i, e.text);
+        ok(pack_writer_block(w, rows, CHUNKS, sizeof raw, frame.p, (uint32_t)frame.len, &offs[i], &e) == 0,
+           "block %u: %s", i, e.text);
         buf_release(&frame);
     }
     ok(pack_writer_records(w, 7, "{\"type\":\"a\"}\n", 13, 99, &e) == 0, "records: %s", e.text);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Covers: store, lease, record, catalog, catalog_object, catalog_apply: opening and refusing, records in and out, numbers, locks between processes. */
+/* Covers: store, lease, record, catalog, catalog_object, catalog_apply: opening and refusing, records in and out,
+ * numbers, locks between processes. */
 #include "../../index/catalog.h"
 #include "../../index/lease.h"
 #include "../../index/store.h"
@@ -30,18 +31,18 @@ static int record(struct store *s, const char *text, struct err *e)
 }
 
 #define HEX(c) #c #c #c #c #c #c #c #c #c #c #c #c #c #c #c #c /* 64 digits of 4 */
-#define H1 HEX(1111)
-#define H2 HEX(2222)
-#define H3 HEX(3333)
+#define H1     HEX(1111)
+#define H2     HEX(2222)
+#define H3     HEX(3333)
 #define LAYER                                                                                                          \
-    "{\"type\":\"layer\",\"diffid\":\"sha256:" H1 "\",\"tree\":\"" H2 "\",\"recipe\":\"" H3                               \
+    "{\"type\":\"layer\",\"diffid\":\"sha256:" H1 "\",\"tree\":\"" H2 "\",\"recipe\":\"" H3                            \
     "\",\"size\":5,\"entries\":2,\"time\":9}"
 #define IMAGE                                                                                                          \
-    "{\"type\":\"image\",\"manifest\":\"" H2 "\",\"config\":\"" H3 "\",\"rootfs\":\"" H1                                  \
-    "\",\"layers\":[\"sha256:" H1 "\"],\"blobs\":[\"sha256:" H3 "\"],\"time\":9}"
+    "{\"type\":\"image\",\"manifest\":\"" H2 "\",\"config\":\"" H3 "\",\"rootfs\":\"" H1 "\",\"layers\":[\"sha256:" H1 \
+    "\"],\"blobs\":[\"sha256:" H3 "\"],\"time\":9}"
 #define PACKAGE                                                                                                        \
-    "{\"type\":\"package\",\"name\":\"abc-x\",\"dir\":\"/nix/store\",\"narhash\":\"" H1                                   \
-    "\",\"narsize\":3,\"refs\":[\"abc-x\",\"def-y\"],\"deriver\":null,\"ca\":null,\"sigs\":[\"k:s\"],"                       \
+    "{\"type\":\"package\",\"name\":\"abc-x\",\"dir\":\"/nix/store\",\"narhash\":\"" H1                                \
+    "\",\"narsize\":3,\"refs\":[\"abc-x\",\"def-y\"],\"deriver\":null,\"ca\":null,\"sigs\":[\"k:s\"],"                 \
     "\"trusted\":true,\"tree\":\"" H2 "\",\"time\":4}"
 
 static void objects(struct store *s)
@@ -76,11 +77,13 @@ static void objects(struct store *s)
     is_str(kind, "package", "kind of its number");
     uint32_t package = p.no;
     cat_package_release(&p);
-    ok(record(s, "{\"type\":\"name\",\"repo\":\"a\",\"tag\":\"b\",\"manifest\":\"" H2 "\",\"time\":1}", &e) == 0, "a name");
+    ok(record(s, "{\"type\":\"name\",\"repo\":\"a\",\"tag\":\"b\",\"manifest\":\"" H2 "\",\"time\":1}", &e) == 0,
+       "a name");
     ok(catalog_name(c, "a", "b", NULL, &n, &e) == 0, "it is there");
     uint32_t first = n.no;
     cat_name_release(&n);
-    ok(record(s, "{\"type\":\"name\",\"repo\":\"a\",\"tag\":\"b\",\"manifest\":\"" H3 "\",\"time\":1}", &e) == 0, "it moves");
+    ok(record(s, "{\"type\":\"name\",\"repo\":\"a\",\"tag\":\"b\",\"manifest\":\"" H3 "\",\"time\":1}", &e) == 0,
+       "it moves");
     ok(catalog_name(c, "a", "b", NULL, &n, &e) == 0 && n.no > first && n.manifest.b[0] == 0x33, "under a new number");
     cat_name_release(&n);
     ok(catalog_kind(c, first, kind, &e) < 0 && e.kind == ERR_NOT_FOUND, "the old number is nobody's");
@@ -124,8 +127,9 @@ static void two_writers(const char *path)
             int bad = store_open(path, 0, &s, &e) < 0;
             for (int i = 0; i < 100 && !bad; i++) {
                 char text[200];
-                snprintf(text, sizeof text, "{\"type\":\"name\",\"repo\":\"p%d\",\"tag\":\"t%d\",\"manifest\":\"" H1 "\",\"time\":1}",
-                         p, i);
+                snprintf(text, sizeof text,
+                         "{\"type\":\"name\",\"repo\":\"p%d\",\"tag\":\"t%d\",\"manifest\":\"" H1 "\",\"time\":1}", p,
+                         i);
                 bad = record(s, text, &e) < 0;
             }
             if (bad)
@@ -218,7 +222,8 @@ static void opening(void)
     int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
     ok(write(fd, "cairn store 2\n", 14) == 14, "a later version");
     close(fd);
-    ok(store_open(dir, STORE_CREATE, &s, &e) < 0 && e.kind == ERR_UNSUPPORTED && strstr(e.text, "cairn store 2"), "%s", e.text);
+    ok(store_open(dir, STORE_CREATE, &s, &e) < 0 && e.kind == ERR_UNSUPPORTED && strstr(e.text, "cairn store 2"), "%s",
+       e.text);
     unlink(path);
     snprintf(path, sizeof path, "%s/letter.txt", dir);
     fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
