@@ -25,10 +25,24 @@ static void unescape(char *s)
     *to = '\0';
 }
 
+/* "major:minor" */
+static bool parse_dev(const char *s, dev_t *ret)
+{
+    char *end = NULL;
+    unsigned long ma = strtoul(s, &end, 10);
+    if (end == s || *end != ':')
+        return false;
+    s = end + 1;
+    unsigned long mi = strtoul(s, &end, 10);
+    if (end == s || *end)
+        return false;
+    *ret = makedev((unsigned)ma, (unsigned)mi);
+    return true;
+}
+
 bool mountinfo_line(char *line, const char **ret_path, struct mount_entry *ret)
 {
     /* id parent major:minor root mountpoint options [optional…] - type source options */
-    unsigned major = 0, minor = 0;
     char *save = NULL, *field[5], *type = NULL;
     line[strcspn(line, "\n")] = '\0';
     for (int i = 0; i < 5; i++) {
@@ -42,12 +56,11 @@ bool mountinfo_line(char *line, const char **ret_path, struct mount_entry *ret)
         type = strtok_r(NULL, " ", &save);
         break;
     }
-    if (!type || strlen(type) >= sizeof ret->type || sscanf(field[2], "%u:%u", &major, &minor) != 2)
+    if (!type || strlen(type) >= sizeof ret->type || !parse_dev(field[2], &ret->dev))
         return false;
     unescape(field[4]);
     *ret_path = field[4];
-    strcpy(ret->type, type);
-    ret->dev = makedev(major, minor);
+    memcpy(ret->type, type, strlen(type) + 1);
     ret->part = strcmp(field[3], "/") != 0;
     return true;
 }
