@@ -53,7 +53,8 @@ static inline void put_u64(uint8_t *p, uint64_t v)
     put_u32(p + 4, (uint32_t)(v >> 32));
 }
 
-/* Reads a LEB128 from [*p, end) and moves *p behind it; -1 when it is cut off, over 64 bits or not the shortest form. */
+/* Reads a LEB128 from [*p, end) and moves *p behind it; -1 when it is cut off, over 64 bits or not the shortest form.
+ */
 int get_varint(const uint8_t **p, const uint8_t *end, uint64_t *ret);
 
 #endif

@@ -170,10 +170,11 @@ out:
 
 static int add_blobs(struct catalog *c, const struct buf *layers, const struct buf *blobs, struct err *e)
 {
-    for (size_t at = 0; at < layers->len; at += DIGEST_LEN) {
+    const uint8_t *from = layers->p, *to = blobs->p;
+    for (size_t at = 0; from && to && at < layers->len; at += DIGEST_LEN) {
         struct digest diffid, blob;
-        memcpy(diffid.b, layers->p + at, DIGEST_LEN);
-        memcpy(blob.b, blobs->p + at, DIGEST_LEN);
+        memcpy(diffid.b, from + at, DIGEST_LEN);
+        memcpy(blob.b, to + at, DIGEST_LEN);
         if (digest_is_zero(&blob))
             continue;
         sqlite3_stmt *st = catalog_prepare(c, "INSERT OR IGNORE INTO blob VALUES(?, ?)", e);

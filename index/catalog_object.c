@@ -307,6 +307,7 @@ static int each(struct catalog *c, const char *sql, const struct kind *k,
     return rc;
 }
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): a type can't stand in parentheses */
 /* Function pointers travel inside a struct: a void * needn't hold one. */
 #define EACH(NAME, TYPE, KIND, SQL)                                                                                    \
     struct call_##NAME {                                                                                               \
@@ -322,6 +323,7 @@ static int each(struct catalog *c, const char *sql, const struct kind *k,
         return each(c, SQL, &KIND, call_##NAME, &f, ctx, e);                                                           \
     }
 
+/* NOLINTEND(bugprone-macro-parentheses) */
 EACH(layer, cat_layer, layers, LAYER_COLUMNS "ORDER BY no")
 EACH(package, cat_package, packages, PACKAGE_COLUMNS "ORDER BY name")
 EACH(image, cat_image, images, IMAGE_COLUMNS "ORDER BY no")

@@ -26,7 +26,7 @@ void json_unref(struct json *j);
 
 enum json_type json_type(const struct json *j);
 struct json *json_get(const struct json *obj, const char *key); /* NULL when absent or no object */
-size_t json_count(const struct json *j);                         /* of an array or object */
+size_t json_count(const struct json *j);                        /* of an array or object */
 struct json *json_at(const struct json *array, size_t i);
 const char *json_str(const struct json *j); /* NULL unless a string */
 /* false unless an integer */
@@ -37,7 +37,7 @@ bool json_next(const struct json *obj, void **iter, const char **ret_key, struct
 
 struct json *json_new_object(void);
 struct json *json_new_array(void);
-struct json *json_new_str(const char *s);          /* NULL s gives null; bytes that aren't UTF-8 become U+FFFD */
+struct json *json_new_str(const char *s); /* NULL s gives null; bytes that aren't UTF-8 become U+FFFD */
 struct json *json_new_strn(const char *s, size_t n);
 struct json *json_new_int(int64_t v);
 struct json *json_new_bool(bool v);

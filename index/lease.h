@@ -3,8 +3,9 @@
  * lease: who uses the store right now: mounts, imports, running containers. One file a lease in STORE/run/,
  * flock'd by its living owner; a file without lock is left over and removed by whoever sees it. So nothing needs
  * cleaning up after kill -9, and no clock is involved.
- * A lease carries a small JSON text: {"pid":N,"mountpoint":…,"seq":N,"held":[no…]} for a mount, {"pid":N,"held":[…]} else.
- * gc doesn't free objects in "held", nor (mounts) objects removed after "seq", the last change that the mount has taken in.
+ * A lease carries a small JSON text: {"pid":N,"mountpoint":…,"seq":N,"held":[no…]} for a mount, {"pid":N,"held":[…]}
+ * else. gc doesn't free objects in "held", nor (mounts) objects removed after "seq", the last change that the mount has
+ * taken in.
  */
 #ifndef CAIRN_LEASE_H
 #define CAIRN_LEASE_H

@@ -31,9 +31,10 @@
 #define LIMIT_XATTR_VALUE (64u << 10) /* the kernel's XATTR_SIZE_MAX */
 #define LIMIT_XATTR_TOTAL (1u << 20)  /* per entry */
 #define LIMIT_ENTRIES     1000000u    /* per layer or package: keeps an import's memory under 256 MiB */
-#define LIMIT_LAYERS      4096 /* per image: docker stops at 127; trees of all layers are in memory while they are merged \
-                                */
-#define LIMIT_SYMLINKS   40    /* followed in one path, as the kernel's MAXSYMLINKS */
+#define LIMIT_LAYERS                                                                                                   \
+    4096                    /* per image: docker stops at 127; trees of all layers are in memory while they are merged \
+                             */
+#define LIMIT_SYMLINKS   40 /* followed in one path, as the kernel's MAXSYMLINKS */
 #define LIMIT_TREE_BYTES (1u << 30) /* a tree's flat form */
 
 /* Tar. */

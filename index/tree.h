@@ -33,7 +33,7 @@ enum tree_node_flags {
 
 /* All little-endian, fixed size: this is the stored form (64 bytes). */
 struct tree_node {
-    uint32_t mode;  /* type and permission bits, as st_mode */
+    uint32_t mode; /* type and permission bits, as st_mode */
     uint32_t uid, gid;
     uint32_t nlink; /* as stat shows it: for a directory 2 + its subdirectories */
     uint64_t size;  /* file: bytes; symlink: length of target; else 0 */

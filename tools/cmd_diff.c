@@ -96,6 +96,13 @@ static bool same_node(const struct differ *d, const struct place *a, const struc
 
 static int walk(struct differ *d, const struct place *a, const struct place *b, const char *path);
 
+/* path/name; NULL: no memory. */
+static char *below(const char *path, const struct tree *t, const struct tree_entry *en)
+{
+    char *sub = NULL;
+    return asprintf(&sub, "%s/%.*s", path, (int)en->name_len, tree_string(t, en->name)) < 0 ? NULL : sub;
+}
+
 /* One name that one side or both have. */
 static int visit(struct differ *d, const struct place *a, const struct place *b, const char *path)
 {
@@ -133,9 +140,8 @@ static int walk(struct differ *d, const struct place *a, const struct place *b, 
         const struct tree_entry *y = n && k < n->count ? tree_entry_at(t, n, k) : NULL;
         int c = compare_names(s, x, t, y);
         struct place p = {0}, q = {0};
-        char *sub = NULL;
-        const struct tree_entry *named = c <= 0 ? x : y;
-        if (asprintf(&sub, "%s/%.*s", path, (int)named->name_len, tree_string(c <= 0 ? s : t, named->name)) < 0)
+        char *sub = x && c <= 0 ? below(path, s, x) : y ? below(path, t, y) : NULL;
+        if (!sub)
             return err_nomem(d->e);
         if (c <= 0) {
             rc = treewalk_entry(d->c, a, x, &p, d->e);
@@ -146,7 +152,7 @@ static int walk(struct differ *d, const struct place *a, const struct place *b, 
             k++;
         }
         if (rc == 0)
-            rc = visit(d, c <= 0 ? &p : NULL, c >= 0 ? &q : NULL, sub);
+            rc = visit(d, p.lt ? &p : NULL, q.lt ? &q : NULL, sub);
         if (p.lt)
             treewalk_release(d->c, &p);
         if (q.lt)
@@ -188,16 +194,16 @@ static int run(struct invocation *in, struct err *e)
 {
     struct store *s;
     struct differ d = {.in = in, .e = e};
-    struct place a, b;
+    struct place a = {0}, b = {0};
     if (tool_store(in, 0, &s, e) < 0)
         return -1;
     d.list = json_new_array();
     int rc = treecache_new(s, TREES, &d.c, e);
     if (rc == 0)
         rc = open_side(&d, s, in->args[0], &a);
-    if (rc == 0) {
+    if (rc == 0 && a.lt) {
         rc = open_side(&d, s, in->args[1], &b);
-        if (rc == 0) {
+        if (rc == 0 && b.lt) {
             rc = visit(&d, &a, &b, "");
             if (rc == 0)
                 rc = print_end(&d);

@@ -40,8 +40,8 @@ static int export_packages(struct store *s, const struct object *o, bool closure
         n++;
     if (!closure)
         n = 1;
-    p = calloc(n, sizeof *p);
-    refs = calloc(n, sizeof *refs);
+    p = calloc(n + 1, sizeof *p);
+    refs = calloc(n + 1, sizeof *refs);
     if (rc == 0 && (!p || !refs))
         rc = err_nomem(e);
     while (rc == 0 && loaded < n) {

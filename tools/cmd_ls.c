@@ -168,7 +168,11 @@ static int list_all(struct lister *l, const struct place *root, const char *star
 {
     struct todo todo = {0};
     char *path = strdup(start);
-    int rc = path && push(&todo, path) == 0 ? 0 : err_nomem(l->e);
+    int rc = 0;
+    if (!path || push(&todo, path) < 0) {
+        free(path);
+        return err_nomem(l->e);
+    }
     while (rc == 0 && todo.count) {
         struct place dir;
         path = todo.path[--todo.count];

@@ -317,17 +317,16 @@ static int read_tar(struct builder *b, struct err *e)
 
 /* --- what is made of it --- */
 
-/* Adds the directories. While union_write_layer adds to w, whose memory moves, the union reads nodes and names through
- * w. */
+/*
+ * Adds the directories, then the operations. While union_write_layer adds to w, whose memory moves, the union reads
+ * nodes and names through w. What is done with is freed at once: of a layer of a million entries, each list is tens of
+ * MiB.
+ */
 static int write_directories(struct builder *b, struct err *e)
 {
     struct union_ *u = NULL;
     uint32_t op_count = (uint32_t)(b->ops.len / sizeof(struct tree_op));
     const struct tree_op *ops = (const struct tree_op *)(const void *)b->ops.p;
-
-    for (uint32_t i = 0; i < op_count; i++)
-        if (treewrite_op(b->w, &ops[i], e) < 0)
-            return -1;
     struct layer_ops l = {.nodes = treewrite_node_at(b->w, 0),
                           .pool = treewrite_string_at(b->w, 0),
                           .ops = ops,
@@ -339,6 +338,9 @@ static int write_directories(struct builder *b, struct err *e)
     if (rc == 0)
         rc = union_write_layer(u, b->w, e);
     union_free(u);
+    for (uint32_t i = 0; rc == 0 && i < op_count; i++)
+        rc = treewrite_op(b->w, &ops[i], e);
+    buf_release(&b->ops);
     return rc;
 }
 
@@ -485,8 +487,8 @@ static int build(struct builder *b, const struct digest *expect, struct layer_re
     if (read_tar(b, e) < 0 || stream_hash_final(b->hash, &r->diffid, &r->size, e) < 0 || check_diffid(r, expect, e) < 0)
         return -1;
     r->entries = b->entries;
-    if (recipe_finish(b->recipe, e) < 0 || session_flush(b->s, e) < 0 || settle_contents(b, e) < 0 ||
-        write_directories(b, e) < 0)
+    if (recipe_finish(b->recipe, e) < 0 || session_flush(b->s, e) < 0 || write_directories(b, e) < 0 ||
+        settle_contents(b, e) < 0)
         return -1;
     return publish(b, r, e);
 }

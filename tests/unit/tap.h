@@ -12,12 +12,12 @@
 
 static int tap_run, tap_failed;
 
-#define ok(cond, ...) tap_ok(!!(cond), #cond, __FILE__, __LINE__, __VA_ARGS__)
+#define ok(cond, ...)          tap_ok(!!(cond), #cond, __FILE__, __LINE__, __VA_ARGS__)
 #define is_str(got, want, ...) tap_str((got), (want), __FILE__, __LINE__, __VA_ARGS__)
 #define is_int(got, want, ...) tap_int((long long)(got), (long long)(want), __FILE__, __LINE__, __VA_ARGS__)
 
 __attribute__((format(printf, 5, 6), unused)) static int tap_ok(int good, const char *expr, const char *file, int line,
-                                                               const char *fmt, ...)
+                                                                const char *fmt, ...)
 {
     va_list ap;
     printf("%sok %d - ", good ? "" : "not ", ++tap_run);
@@ -33,7 +33,7 @@ __attribute__((format(printf, 5, 6), unused)) static int tap_ok(int good, const 
 }
 
 __attribute__((format(printf, 5, 6), unused)) static int tap_str(const char *got, const char *want, const char *file,
-                                                                int line, const char *fmt, ...)
+                                                                 int line, const char *fmt, ...)
 {
     char name[256];
     va_list ap;
@@ -48,7 +48,7 @@ __attribute__((format(printf, 5, 6), unused)) static int tap_str(const char *got
 }
 
 __attribute__((format(printf, 5, 6), unused)) static int tap_int(long long got, long long want, const char *file,
-                                                                int line, const char *fmt, ...)
+                                                                 int line, const char *fmt, ...)
 {
     char name[256];
     va_list ap;

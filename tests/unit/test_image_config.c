@@ -133,53 +133,50 @@ static void select_for(const struct image_index *x, const char *platform, int wa
 
 static void indexes(void)
 {
-    static const char
-        doc[] =
-            "{\"schemaVersion\":2,\"manifests\":[" ENTRY(OCI, D1, FORV("linux", "amd64", "v3")) "," ENTRY(
-                OCI, D1,
-                FOR("linux",
-                    "amd64")) "," ENTRY(DOCKER, D2,
-                                        FORV(
-                                            "linux", "arm",
-                                            "v6")) "," ENTRY(OCI, D2,
-                                                             FORV(
-                                                                 "linux", "arm",
-                                                                 "v7")) "," ENTRY(OCI, D1,
-                                                                                  FOR("linux",
-                                                                                      "arm64")) "," ENTRY(OCI, D2,
-                                                                                                          FOR("unknown",
-                                                                                                              "unknow"
-                                                                                                              "n")) ",{"
-                                                                                                                    "\""
-                                                                                                                    "me"
-                                                                                                                    "di"
-                                                                                                                    "aT"
-                                                                                                                    "yp"
-                                                                                                                    "e"
-                                                                                                                    "\""
-                                                                                                                    ":"
-                                                                                                                    "\""
-                                                                                                                    "te"
-                                                                                                                    "xt"
-                                                                                                                    "/p"
-                                                                                                                    "la"
-                                                                                                                    "in"
-                                                                                                                    "\""
-                                                                                                                    ","
-                                                                                                                    "\""
-                                                                                                                    "di"
-                                                                                                                    "ge"
-                                                                                                                    "st"
-                                                                                                                    "\""
-                                                                                                                    ":"
-                                                                                                                    "\""
-                                                                                                                    "sh"
-                                                                                                                    "a5"
-                                                                                                                    "12"
-                                                                                                                    ":9"
-                                                                                                                    "\""
-                                                                                                                    "}]"
-                                                                                                                    "}";
+    static const char doc[] =
+        "{\"schemaVersion\":2,\"manifests\":[" ENTRY(OCI, D1, FORV("linux", "amd64", "v3")) "," ENTRY(
+            OCI, D1,
+            FOR("linux",
+                "amd64")) "," ENTRY(DOCKER, D2,
+                                    FORV("linux", "arm",
+                                         "v6")) "," ENTRY(OCI, D2,
+                                                          FORV("linux", "arm",
+                                                               "v7")) "," ENTRY(OCI, D1,
+                                                                                FOR("linux",
+                                                                                    "arm64")) "," ENTRY(OCI, D2,
+                                                                                                        FOR("unknown",
+                                                                                                            "unknow"
+                                                                                                            "n")) ",{"
+                                                                                                                  "\""
+                                                                                                                  "me"
+                                                                                                                  "di"
+                                                                                                                  "aT"
+                                                                                                                  "yp"
+                                                                                                                  "e"
+                                                                                                                  "\""
+                                                                                                                  ":"
+                                                                                                                  "\""
+                                                                                                                  "te"
+                                                                                                                  "xt"
+                                                                                                                  "/p"
+                                                                                                                  "la"
+                                                                                                                  "in"
+                                                                                                                  "\""
+                                                                                                                  ","
+                                                                                                                  "\""
+                                                                                                                  "di"
+                                                                                                                  "ge"
+                                                                                                                  "st"
+                                                                                                                  "\""
+                                                                                                                  ":"
+                                                                                                                  "\""
+                                                                                                                  "sh"
+                                                                                                                  "a5"
+                                                                                                                  "12"
+                                                                                                                  ":9"
+                                                                                                                  "\""
+                                                                                                                  "}]"
+                                                                                                                  "}";
     struct err e = {0};
     struct image_index x;
     if (ok(image_index_parse(doc, strlen(doc), NULL, "index.json", &x, &e) == 0, "an index (%s)", e.text)) {

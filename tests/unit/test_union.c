@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Covers: union, union_write */
 /*
  * The rules at the top of union.c, one by one, and what they may cost.
  *
