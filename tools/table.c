@@ -4,12 +4,11 @@
 
 #include <string.h>
 
-#define COMMANDS(X)                                                                                                    \
-    X(import)                                                                                                          \
-    X(add)                                                                                                             \
-    X(mount)                                                                                                           \
-    X(umount) X(run) X(images) X(layers) X(packages) X(history) X(info) X(closure) X(why) X(ls) X(cat) X(diff) X(tag)  \
-        X(rm) X(export) X(verify) X(gc) X(rebuild) X(completion) X(mount_helper)
+/* clang-format off */
+#define COMMANDS(X) \
+    X(import) X(add) X(mount) X(umount) X(run) X(images) X(layers) X(packages) X(history) X(info) X(closure) X(why) \
+    X(ls) X(cat) X(diff) X(tag) X(rm) X(export) X(verify) X(gc) X(rebuild) X(completion) X(mount_helper)
+/* clang-format on */
 
 #define DECLARE(name) extern const struct command cmd_##name;
 COMMANDS(DECLARE)
