@@ -124,7 +124,7 @@ static int join(const struct model *m, const char *path, char out[PATH_MAX_])
         size_t len = strlen(out);
         if (len + strlen(part) + 2 > PATH_MAX_)
             return -1;
-        sprintf(out + len, "/%s", part);
+        snprintf(out + len, PATH_MAX_ - len, "/%s", part);
         if (!is(m, out, S_IFLNK))
             continue;
         if (++links > 40)
