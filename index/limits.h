@@ -30,12 +30,12 @@
 #define LIMIT_DEPTH       1024
 #define LIMIT_XATTR_VALUE (64u << 10) /* the kernel's XATTR_SIZE_MAX */
 #define LIMIT_XATTR_TOTAL (1u << 20)  /* per entry */
-#define LIMIT_ENTRIES     1000000u    /* per layer or package: keeps an import's memory under 256 MiB */
-#define LIMIT_LAYERS                                                                                                   \
-    4096                    /* per image: docker stops at 127; trees of all layers are in memory while they are merged \
-                             */
-#define LIMIT_SYMLINKS   40 /* followed in one path, as the kernel's MAXSYMLINKS */
-#define LIMIT_TREE_BYTES (1u << 30) /* a tree's flat form */
+#define LIMIT_ENTRIES     500000u     /* per layer or package: with the next, keeps an import under 256 MiB */
+/* Per image; docker stops at 127. The trees of all layers are in memory while they are merged. */
+#define LIMIT_LAYERS   4096
+#define LIMIT_SYMLINKS 40 /* followed in one path, as the kernel's MAXSYMLINKS */
+/* A tree's flat form. It is built in memory out of parts of about its own size: 2.3 times this is an import's worst. */
+#define LIMIT_TREE_BYTES (104u << 20)
 
 /* Tar. */
 #define LIMIT_TAR_SPECIAL (1u << 20) /* PAX header, GNU long name, sparse map (Go: 1 MiB, CVE-2025-58183) */

@@ -5,6 +5,7 @@
 #include "out.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -136,6 +137,9 @@ int main(int argc, char **argv)
     struct invocation in = {.store = default_store(path, sizeof path)};
     struct err e = {0};
     signal(SIGPIPE, SIG_IGN);
+    /* Large buffers go back to the system when they are freed: the growing arrays of a large import would stay
+     * otherwise. */
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
     if (argc > 0 && is_mount_helper(argv[0]))
         return run_command(&in, command_find("mount-helper"), argc - 1, argv + 1);
     int i = before_command(&in, argc, argv, &e);
