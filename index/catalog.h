@@ -18,11 +18,7 @@
  * the root filesystem's tree.
  *  {"type":"name","no":N,"repo":S,"tag":S,"manifest":HEX,"time":T}          one folder images/<repo>@<tag>
  *  {"type":"digestname","no":N,"repo":S,"manifest":HEX,"time":T}            one folder images/<repo>@sha256-<digest>
- *  {"type":"remove","of":"name"|"digestname"|"image"|"layer"|"package"|"keep","no":N,"time":T}     of nothing: ignored
- *  {"type":"content","digest":HEX,"size":N,"chunks":[[HEX or null,len]…]}    a content of several chunks that is in no tree
- *  {"type":"reset","time":T}: all records before are void; what counts follows (gc writes one before it drops packs with records)
- * A second layer, package or image of the same key is ignored (the first number stays; a package with another narhash is ERR_EXISTS), and so is
- * a name that already points there.
+ *  {"type":"remove","of":"name"|"digestname"|"image"|"layer"|"package","no":N,"time":T}
  * An image row without a name is garbage for gc, as is a layer that no image has and that has no "keep" record:
  *  {"type":"keep","no":N,"time":T}: object N is a root of its own. Packages are always roots (until removed).
  * "no" is drawn from one counter for all objects (never 0, never used again): node ids are made of it.
@@ -126,16 +122,10 @@ struct cat_totals {
 };
 int catalog_totals(struct catalog *c, struct cat_totals *ret, struct err *e);
 
-/* --- writing ---
- * catalog_begin → catalog_apply of the records ("no" from catalog_next_no) → pack_append_records, pack_seal with catalog_tx_seq and catalog_tx_next_no
- * → catalog_add_pack, _add_block, _add_content, _keep_chunk → catalog_commit. A transaction without catalog_apply writes no records and keeps the sequence number.
- */
+/* --- writing --- */
 int catalog_begin(struct catalog *c, struct err *e);
 int catalog_commit(struct catalog *c, struct err *e);
 void catalog_rollback(struct catalog *c);
-/* In a transaction: its sequence number, and the number that catalog_next_no would give next (the seal's high-water mark). */
-uint64_t catalog_tx_seq(struct catalog *c);
-uint32_t catalog_tx_next_no(struct catalog *c);
 int catalog_add_pack(struct catalog *c, uint64_t pack, uint64_t bytes, struct err *e);
 /* A chunk that is there already is left as it is (and un-condemned); *ret_block is the new number, never used again. */
 int catalog_add_block(struct catalog *c, const struct block_loc *b, const struct chunk_row *chunks, uint32_t n,

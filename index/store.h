@@ -18,7 +18,6 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stddef.h>
 #include <stdint.h>
 
 enum store_flags {
@@ -29,7 +28,6 @@ enum store_flags {
 
 struct store;
 struct catalog;
-struct json;
 struct reader;
 
 int store_open(const char *path, int flags, struct store **ret, struct err *e);
@@ -53,12 +51,6 @@ int store_tmpfile(struct store *s, int *ret_fd, struct err *e);
  */
 struct json;
 int store_record(struct store *s, struct json **records, size_t n, struct err *e);
-
-/*
- * Writes records (catalog.h) that come without data, as rm, tag and keep need it: one small pack and one transaction, durable when it returns.
- * Sets "no" of those that lack it. The records stay the caller's.
- */
-int store_record(struct store *s, struct json *const *records, size_t n, struct err *e);
 
 /* Makes catalog.db anew from the packs. Refused (ERR_BUSY) while mounts or imports use the store. */
 int store_rebuild(const char *path, struct err *e);
