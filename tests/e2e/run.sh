@@ -5,6 +5,8 @@ cairn import --name deb:nginx "$FIX/oci:nginx"
 cairn import --name deb:apache2 "$FIX/oci:apache2"
 cairn import "$FIX/cache-zstd" >/dev/null
 mounts_before=$(wc -l </proc/self/mountinfo)
+folders() { find /run /tmp -maxdepth 1 -name 'cairn-run-*' 2>/dev/null | sort; }
+folders >"$T/folders"
 check_runs() {
     cairn run deb:nginx nginx -v 2>&1 | grep -q 'nginx version'
     cairn run deb:apache2 apache2 -v 2>&1 | grep -q Apache
@@ -36,6 +38,6 @@ check_runs
 cairn run "$T/mnt/images/deb@nginx/rootfs" nginx -v 2>&1 | grep -q 'nginx version'
 cairn umount "$T/mnt"
 same "$(wc -l </proc/self/mountinfo)" "$mounts_before" "mounts afterwards"
-same "$(find /run /tmp -maxdepth 1 -name 'cairn-run-*' | wc -l)" 0 "folders afterwards"
+same "$(folders | comm -13 "$T/folders" - | wc -l)" 0 "folders afterwards"
 pgrep -f "$CAIRN_STORE" && fail "a process stayed behind"
 exit 0
