@@ -61,10 +61,8 @@ static struct json *result_json(const struct import_result *r)
 static void print_text(const struct import_result *r, bool quiet, bool names)
 {
     char in[16], fresh[16], stored[16];
-    size_t old = 0;
     for (size_t i = 0; i < r->n; i++) {
         const struct imported *v = &r->v[i];
-        old += !v->is_new;
         if (quiet)
             puts(names || v->kind == IMPORTED_PACKAGE ? v->name : v->id);
         else if (r->n <= 40 || v->is_new)

@@ -7,6 +7,7 @@
 
 #include "sandbox_root.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -117,20 +119,49 @@ static int enter_userns(struct sandbox *s, struct err *e)
     return write_text("/proc/self/gid_map", map, e);
 }
 
-int sandbox_enter(struct sandbox *s, struct err *e)
+/* Folders of runs that were killed: empty, and nobody's lock is on them. */
+static void sweep(const char *base)
 {
-    *s = (struct sandbox){.rootless = geteuid() != 0};
-    const char *base = getenv("XDG_RUNTIME_DIR");
-    if (!s->rootless)
-        base = access("/run", W_OK) == 0 ? "/run" : "/tmp";
-    else if (!base || strlen(base) > 40 || access(base, W_OK) < 0)
-        base = "/tmp";
+    DIR *d = opendir(base);
+    struct dirent *de;
+    while (d && (de = readdir(d))) {
+        if (strncmp(de->d_name, "cairn-run-", 10) != 0)
+            continue;
+        int fd = openat(dirfd(d), de->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+            unlinkat(dirfd(d), de->d_name, AT_REMOVEDIR);
+        if (fd >= 0)
+            close(fd);
+    }
+    if (d)
+        closedir(d);
+}
+
+static int make_scratch(struct sandbox *s, const char *base, struct err *e)
+{
+    sweep(base);
     snprintf(s->scratch, sizeof s->scratch, "%s/cairn-run-XXXXXX", base);
     if (!mkdtemp(s->scratch)) {
         err_sys(e, errno, "make a scratch folder in %s", base);
         s->scratch[0] = '\0';
         return -1;
     }
+    s->lock_fd = open(s->scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (s->lock_fd < 0 || flock(s->lock_fd, LOCK_EX) < 0)
+        return err_sys(e, errno, "lock %s", s->scratch);
+    return 0;
+}
+
+int sandbox_enter(struct sandbox *s, struct err *e)
+{
+    *s = (struct sandbox){.rootless = geteuid() != 0, .lock_fd = -1};
+    const char *base = getenv("XDG_RUNTIME_DIR");
+    if (!s->rootless)
+        base = access("/run", W_OK) == 0 ? "/run" : "/tmp";
+    else if (!base || strlen(base) > 40 || access(base, W_OK) < 0)
+        base = "/tmp";
+    if (make_scratch(s, base, e) < 0)
+        return -1;
     if (s->rootless) {
         if (enter_userns(s, e) < 0)
             return -1;
@@ -154,6 +185,8 @@ void sandbox_leave(struct sandbox *s)
         umount2(s->scratch, MNT_DETACH);
     rmdir(s->scratch);
     s->scratch[0] = '\0';
+    if (s->lock_fd >= 0)
+        close(s->lock_fd);
 }
 
 /* What the child says when it can't go on: a fixed-size message through a pipe that exec closes. */

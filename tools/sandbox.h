@@ -25,6 +25,7 @@ struct sandbox {
     char scratch[64];       /* host path of the scratch folder */
     bool rootless, all_ids; /* all_ids: ids 0..65535 are mapped, not only our own */
     bool entered;
+    int lock_fd; /* the scratch folder's, flock'd for as long as it is in use */
 };
 
 int sandbox_enter(struct sandbox *s, struct err *e);
