@@ -162,7 +162,7 @@ static int find_packages(struct run *r, struct err *e)
 static bool is_folder(const char *text)
 {
     struct stat sb;
-    return strchr(text, '/') && (text[0] == '/' || text[0] == '.') && stat(text, &sb) == 0 && S_ISDIR(sb.st_mode);
+    return (text[0] == '/' || text[0] == '.') && stat(text, &sb) == 0 && S_ISDIR(sb.st_mode);
 }
 
 /* Finds what REF means: before the sandbox, while the host's view is whole. */

@@ -137,19 +137,28 @@ static void sweep(const char *base)
         closedir(d);
 }
 
+/* Another run may sweep the folder away before it is locked: then once more. */
 static int make_scratch(struct sandbox *s, const char *base, struct err *e)
 {
+    struct stat sb;
     sweep(base);
-    snprintf(s->scratch, sizeof s->scratch, "%s/cairn-run-XXXXXX", base);
-    if (!mkdtemp(s->scratch)) {
-        err_sys(e, errno, "make a scratch folder in %s", base);
-        s->scratch[0] = '\0';
-        return -1;
+    for (;;) {
+        snprintf(s->scratch, sizeof s->scratch, "%s/cairn-run-XXXXXX", base);
+        if (!mkdtemp(s->scratch)) {
+            err_sys(e, errno, "make a scratch folder in %s", base);
+            s->scratch[0] = '\0';
+            return -1;
+        }
+        s->lock_fd = open(s->scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (s->lock_fd < 0 && errno == ENOENT)
+            continue;
+        if (s->lock_fd < 0 || flock(s->lock_fd, LOCK_EX) < 0 || fstat(s->lock_fd, &sb) < 0)
+            return err_sys(e, errno, "lock %s", s->scratch);
+        if (sb.st_nlink > 0)
+            return 0;
+        close(s->lock_fd);
+        s->lock_fd = -1;
     }
-    s->lock_fd = open(s->scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (s->lock_fd < 0 || flock(s->lock_fd, LOCK_EX) < 0)
-        return err_sys(e, errno, "lock %s", s->scratch);
-    return 0;
 }
 
 int sandbox_enter(struct sandbox *s, struct err *e)
@@ -238,9 +247,28 @@ static int wait_child(pid_t pid, int sigfd, struct err *e)
         struct pollfd pfd = {.fd = sigfd, .events = POLLIN};
         if (poll(&pfd, 1, -1) < 0 && errno != EINTR)
             return err_sys(e, errno, "poll");
-        if (read(sigfd, &si, sizeof si) == (ssize_t)sizeof si && si.ssi_signo != SIGCHLD && si.ssi_pid != 0)
+        if (read(sigfd, &si, sizeof si) == (ssize_t)sizeof si && si.ssi_signo != SIGCHLD && si.ssi_code != SI_KERNEL)
             kill(pid, (int)si.ssi_signo);
     }
+}
+
+/* A shell inside makes itself the terminal's foreground group, and can't give it back: our group has no number in its
+ * namespace. Whoever started us, and isn't a shell with job control, would read from the terminal no more. */
+static void take_terminal_back(void)
+{
+    sigset_t ttou, old;
+    int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0)
+        return;
+    pid_t group = tcgetpgrp(fd);
+    if (group > 0 && group != getpgrp() && kill(-group, 0) < 0 && errno == ESRCH) {
+        sigemptyset(&ttou);
+        sigaddset(&ttou, SIGTTOU);
+        sigprocmask(SIG_BLOCK, &ttou, &old);
+        tcsetpgrp(fd, getpgrp());
+        sigprocmask(SIG_SETMASK, &old, NULL);
+    }
+    close(fd);
 }
 
 int sandbox_run(struct sandbox *s, const struct plan *p, int *ret_status, struct err *e)
@@ -277,6 +305,7 @@ int sandbox_run(struct sandbox *s, const struct plan *p, int *ret_status, struct
     while (n < 0 && errno == EINTR);
     close(fail[0]);
     status = wait_child(pid, sigfd, e);
+    take_terminal_back();
     close(sigfd);
     sigprocmask(SIG_SETMASK, &old, NULL);
     if (n == (ssize_t)sizeof f) {

@@ -42,11 +42,13 @@ static int open_in(const struct root *r, const char *path, int flags)
     return (int)syscall(SYS_openat2, r->fd, path, &how, sizeof how);
 }
 
+enum { MAX_LINKS = 40 };
+
 /* Opens dst inside the root (O_PATH), making missing directories; the last part becomes a directory or an empty file.
- */
-static int target(const struct root *r, const char *dst, bool directory, struct err *e)
+ * Links that lead to nothing are followed, inside the root, and what they name is made; `links` counts them. */
+static int target_from(const struct root *r, const char *dst, bool directory, int links, struct err *e)
 {
-    char part[4096];
+    char part[4096], link[4096], next[4096];
     size_t len = strlen(dst);
     if (dst[0] != '/' || len >= sizeof part)
         return err_set(e, ERR_USAGE, "'%s' is no absolute path", dst);
@@ -66,9 +68,20 @@ static int target(const struct root *r, const char *dst, bool directory, struct 
         char *slash = strrchr(part, '/');
         *slash = '\0';
         int parent = open_in(r, part[0] ? part : "/", O_PATH | O_DIRECTORY);
-        *slash = '/';
-        if (parent < 0)
+        if (parent < 0) {
+            *slash = '/';
             return err_sys(e, errno, "%s in the root", part);
+        }
+        ssize_t n = readlinkat(parent, slash + 1, link, sizeof link - 1);
+        if (n > 0) {
+            close(parent);
+            link[n] = '\0';
+            n = snprintf(next, sizeof next, "%s/%s%s", link[0] == '/' ? "" : part, link, dst + i);
+            if (links >= MAX_LINKS || n >= (ssize_t)sizeof next)
+                return err_sys(e, ELOOP, "%s in the root", dst);
+            return target_from(r, next, directory, links + 1, e);
+        }
+        *slash = '/';
         int rc;
         if (i == len && !directory) {
             int file = openat(parent, slash + 1, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0644);
@@ -83,6 +96,11 @@ static int target(const struct root *r, const char *dst, bool directory, struct 
     }
     fd = open_in(r, dst, O_PATH);
     return fd >= 0 ? fd : err_sys(e, errno, "%s in the root", dst);
+}
+
+static int target(const struct root *r, const char *dst, bool directory, struct err *e)
+{
+    return target_from(r, dst, directory, 0, e);
 }
 
 static unsigned long mount_attrs(int flags)
@@ -235,6 +253,18 @@ static int do_loopback(struct err *e)
     return rc < 0 ? err_sys(e, saved, "lo") : 0;
 }
 
+/* A path that overlayfs' options can't hold is bound to one that they can. */
+static int plain_lower(const struct root *r, const char *src, char *out, size_t n, struct err *e)
+{
+    snprintf(out, n, "%s", src);
+    if (!strpbrk(src, ":,\\") && strlen(src) < 2048)
+        return 0;
+    snprintf(out, n, "%s/lower", r->s->scratch);
+    if (mkdir(out, 0755) < 0 || mount(src, out, NULL, MS_BIND | MS_REC, NULL) < 0)
+        return err_sys(e, errno, "bind %s on %s", src, out);
+    return 0;
+}
+
 /* The root mount; opens r->fd. */
 static int do_root(struct root *r, const struct step *st, struct err *e)
 {
@@ -248,15 +278,16 @@ static int do_root(struct root *r, const struct step *st, struct err *e)
         if (mount("cairn", r->path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755") < 0)
             return err_sys(e, errno, "tmpfs");
     } else {
+        char lower[2048 + 1];
         struct stat sb;
-        if (strpbrk(st->src, ":,\\"))
-            return err_set(e, ERR_UNSUPPORTED, "overlayfs can't take a path with ':', ',' or '\\': %s", st->src);
+        if (plain_lower(r, st->src, lower, sizeof lower, e) < 0)
+            return -1;
         /* The upper root takes over what the lower one has. */
         if (stat(st->src, &sb) < 0 || chmod(up, sb.st_mode & 07777) < 0)
             return err_sys(e, errno, "%s", st->src);
         if (chown(up, sb.st_uid, sb.st_gid) < 0 && !r->s->rootless)
             return err_sys(e, errno, "chown %s", up);
-        snprintf(data, sizeof data, "lowerdir=%s,upperdir=%s,workdir=%s%s", st->src, up, work,
+        snprintf(data, sizeof data, "lowerdir=%s,upperdir=%s,workdir=%s%s", lower, up, work,
                  r->s->rootless ? ",userxattr" : "");
         if (mount("cairn", r->path, "overlay", 0, data) < 0)
             return err_sys(e, errno, "overlay (%s)", data);
@@ -466,6 +497,9 @@ void sandbox_root_run(const struct sandbox *s, const struct plan *p, int *ret_st
     }
     if (drop_caps(e) < 0 || become(s, &u, e) < 0)
         return;
+    /* Another user id has cleared what sandbox.c set. */
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    signal(SIGPIPE, SIG_DFL); /* main ignores it */
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
