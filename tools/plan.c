@@ -78,7 +78,8 @@ int plan_system(struct plan *p, bool rootless, struct err *e)
     for (size_t i = 0; i < sizeof nodes / sizeof *nodes; i++) {
         snprintf(src, sizeof src, "/dev/%s", nodes[i]);
         snprintf(dst, sizeof dst, "/dev/%s", nodes[i]);
-        if (plan_step(p, STEP_BIND, STEP_OPTIONAL, src, dst, NULL, e) < 0)
+        /* They are the host's nodes: read-only keeps their mode and owner as they are, and lets everybody write. */
+        if (plan_step(p, STEP_BIND, STEP_RO | STEP_OPTIONAL, src, dst, NULL, e) < 0)
             return -1;
     }
     for (size_t i = 0; i < sizeof links / sizeof *links; i++)
@@ -210,6 +211,11 @@ int plan_volume(struct plan *p, const char *spec, struct err *e)
     }
     if (s[0] != '/' && s[0] != '.') {
         err_set(e, ERR_USAGE, "volume '%s': '%s' is no path (begin it with / or ./)", spec, s);
+        goto out;
+    }
+    if (!dst[strspn(dst, "/.")]) {
+        err_set(e, ERR_USAGE, "volume '%s': the root itself can't be one (cairn run FOLDER makes a folder the root)",
+                spec);
         goto out;
     }
     if (!(real = realpath(s, NULL))) {

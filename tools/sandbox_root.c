@@ -229,7 +229,7 @@ static int do_mask(const struct root *r, const struct step *st, struct err *e)
                          .flags = STEP_RO | STEP_NOSUID | STEP_NODEV | STEP_NOEXEC};
         return do_mount(r, &t, e);
     }
-    struct step t = {.src = (char *)(uintptr_t) "/dev/null", .dst = st->dst};
+    struct step t = {.src = (char *)(uintptr_t) "/dev/null", .dst = st->dst, .flags = STEP_RO};
     return do_bind_path(r, &t, e);
 }
 

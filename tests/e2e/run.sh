@@ -29,6 +29,24 @@ check_runs() {
     same "$(cairn run --package "$top" ls /nix/store | wc -l)" "$(wc -l <"$FIX/nix-closure")" "paths in /nix/store"
     cairn run --package "$top" ls /usr 2>/dev/null && fail "the host's /usr shows"
     cairn run --dry-run deb:nginx true | grep -q overlay
+    # What a process may not do to the host's device nodes; what it gets back of SIGPIPE; what can't be a volume.
+    mode=$(stat -c %a /dev/full /dev/null)
+    cairn run deb:nginx sh -c 'chmod 600 /dev/full; chmod 600 /proc/keys; echo x >/dev/null' 2>/dev/null
+    same "$(stat -c %a /dev/full /dev/null)" "$mode" "the host's device nodes"
+    same "$(cairn run deb:nginx sh -c 'yes | head -1' 2>&1)" y "SIGPIPE"
+    refuse 125 'root itself' "$CAIRN" run -v "$T:/." deb:nginx true
+    # Killed hard: the container goes, too, whatever its user.
+    "$CAIRN" run -u www-data deb:nginx sleep 86399 & pid=$!
+    for _ in $(seq 100); do [ -n "$(pgrep -xf 'sleep 86399')" ] && break; sleep .05; done
+    kill -9 $pid; wait $pid 2>/dev/null || true
+    for _ in $(seq 100); do [ -z "$(pgrep -xf 'sleep 86399')" ] && break; sleep .05; done
+    [ -z "$(pgrep -xf 'sleep 86399')" ] || fail "the process outlived cairn run"
+    rmdir $(folders | comm -13 "$T/folders" -) # what only a hard kill leaves: an empty folder
+    # Targets that are links to nothing are made where they point, inside.
+    rm -rf "$T/r,o"; mkdir -p "$T/r,o/etc" "$T/r,o/bin"; cp /bin/busybox "$T/r,o/bin/cat"
+    ln -s ../run/none/hosts "$T/r,o/etc/hosts"; ln -s ../../../../../..$T/escaped "$T/r,o/dev"
+    cairn run "$T/r,o" cat /run/none/hosts | grep -q localhost
+    [ ! -e "$T/escaped" ] || fail "a mount target left the root"
     # A folder serves as a root, too.
     cairn run "$FIX/root-base/rootfs" cat /etc/debian_version | cmp - "$FIX/root-base/rootfs/etc/debian_version"
 }
