@@ -100,7 +100,9 @@ static void print_value(const struct json *v, int indent)
     case JSON_OBJECT:
         putchar('\n');
         while (json_next(v, &it, &key, &member)) {
-            printf("%*s%s:", indent, "", key);
+            printf("%*s", indent, "");
+            out_name(key, strlen(key));
+            putchar(':');
             print_value(member, indent + 2);
         }
         break;

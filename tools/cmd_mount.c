@@ -161,6 +161,10 @@ static int start(const struct invocation *in, struct server *v, struct err *e)
             return -1;
     if (v->cache_size && v->cache_size < CACHE_MIN)
         return err_set(e, ERR_USAGE, "a cache of less than %uM is of no use", CACHE_MIN >> 20);
+    /* A mount whose server died is taken away, rather than covered. */
+    struct err ignored = {0};
+    if (access(v->mountpoint, F_OK) < 0 && (errno == ENOTCONN || errno == ECONNABORTED))
+        mount_umount(v->mountpoint, true, &ignored);
     int rc = v->foreground ? serve(in, v, e) : daemonise(in, v, e);
     return rc < 0 ? -1 : EXIT_DONE;
 }

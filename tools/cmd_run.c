@@ -370,8 +370,11 @@ static int print_plan(const struct run *r, struct err *e)
     if (r->in->json)
         return out_json(plan_json(&r->plan), e);
     int rc = plan_print(&r->plan, &text) ? err_nomem(e) : 0;
-    if (rc == 0)
-        fwrite(text.p, 1, text.len, stdout);
+    for (char *line = (char *)text.p, *end; rc == 0 && line && (end = memchr(line, '\n', text.len)); line = end + 1) {
+        out_name(line, (size_t)(end - line));
+        putchar('\n');
+        text.len -= (size_t)(end - line) + 1;
+    }
     buf_release(&text);
     return rc;
 }
@@ -398,7 +401,7 @@ static int run(struct invocation *in, struct err *e)
     if (!opt_has(in, "package") && !in->args[0])
         return err_set(e, ERR_USAGE, "what is to be run? cairn run IMAGE [COMMAND…]");
     if (run_it(&r, &code, e) < 0) {
-        fprintf(stderr, "cairn run: %s\n", e->text);
+        fprintf(stderr, "cairn run: %s\n", out_plain(e->text, '?'));
         if (e->kind == ERR_USAGE)
             help_usage(in->command);
         if (code < SANDBOX_FAILED)

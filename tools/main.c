@@ -49,11 +49,9 @@ static int report(const struct command *c, const struct err *e, bool usage)
     int code = exit_code(e);
     /* A reader that went away wants to hear nothing of it. */
     if (!(e->kind == ERR_SYSTEM && e->errnum == EPIPE)) {
-        fprintf(stderr, "cairn%s%s: ", c ? " " : "", c ? c->name : "");
         /* Names in it may come from anywhere: no control characters reach the terminal. */
-        for (const char *p = e->text; *p; p++)
-            fputc((unsigned char)*p < ' ' || *p == 0x7f ? '?' : *p, stderr);
-        fputc('\n', stderr);
+        struct err safe = *e;
+        fprintf(stderr, "cairn%s%s: %s\n", c ? " " : "", c ? c->name : "", out_plain(safe.text, '?'));
     }
     if (usage && code == EXIT_WRONG_USAGE)
         help_usage(c);
@@ -82,14 +80,17 @@ static int run_command(struct invocation *in, const struct command *c, int argc,
 
 static int unknown_command(const char *name)
 {
-    fprintf(stderr, "cairn: unknown command '%s' (cairn help lists them)\n", name);
-    return EXIT_WRONG_USAGE;
+    struct err e = {0};
+    err_set(&e, ERR_USAGE, "unknown command '%s' (cairn help lists them)", name);
+    return report(NULL, &e, false);
 }
 
 static int help(int argc, char **argv)
 {
     bool man = argc > 0 && !strcmp(argv[0], "--man");
     const char *name = argc > man ? argv[man] : NULL;
+    if (name && !strcmp(name, "--help"))
+        name = NULL;
     const struct command *c = name ? command_find(name) : NULL;
     if (name && !c && strcmp(name, "cairn") != 0)
         return unknown_command(name);

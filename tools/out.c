@@ -39,8 +39,10 @@ void table_cell(struct table *t, const char *text)
         t->cap = cap;
     }
     t->cells[t->count] = strdup(text);
-    t->failed |= !t->cells[t->count];
-    t->count += t->cells[t->count] != NULL;
+    if (t->cells[t->count])
+        out_plain(t->cells[t->count++], ' ');
+    else
+        t->failed = true;
 }
 
 void table_cellf(struct table *t, const char *fmt, ...)
@@ -154,14 +156,37 @@ int out_finish(struct err *e)
     return err_sys(e, errno ? errno : EIO, "write standard output");
 }
 
+/* Bytes of the control character at s: C0, DEL, or C1 as UTF-8 (U+009B begins a sequence as ESC [ does); 0: none. */
+static size_t control(const char *s, size_t n)
+{
+    unsigned char c = (unsigned char)s[0], next = n > 1 ? (unsigned char)s[1] : 0;
+    if (c < ' ' || c == 0x7f)
+        return 1;
+    return c == 0xc2 && next >= 0x80 && next < 0xa0 ? 2 : 0;
+}
+
 void out_name(const char *s, size_t n)
 {
     bool tty = isatty(STDOUT_FILENO);
     for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)s[i];
-        if (tty && (c < ' ' || c == 0x7f))
-            printf("\\%03o", c);
+        size_t k = tty ? control(s + i, n - i) : 0;
+        for (size_t j = 0; j < k; j++)
+            printf("\\%03o", (unsigned char)s[i + j]);
+        if (k)
+            i += k - 1;
         else
-            putchar(c);
+            putchar(s[i]);
     }
+}
+
+char *out_plain(char *s, char instead)
+{
+    size_t n = strlen(s), to = 0;
+    for (size_t i = 0, k; i < n; i++) {
+        if ((k = control(s + i, n - i)))
+            i += k - 1;
+        s[to++] = k ? instead : s[i];
+    }
+    s[to] = '\0';
+    return s;
 }

@@ -12,7 +12,8 @@
 
 #include <stdint.h>
 
-/* A table is collected, then printed with columns as wide as needed. Cells are copied. */
+/* A table is collected, then printed with columns as wide as needed. Cells are copied, control characters in them
+ * become spaces (commands of several lines in histories, hostile names). */
 struct table {
     char **cells;
     size_t columns, count, cap;
@@ -39,5 +40,7 @@ int out_json(struct json *j, struct err *e);
 int out_finish(struct err *e);
 /* Bytes of a name, made safe for a terminal: control characters as \ooo. */
 void out_name(const char *s, size_t n);
+/* For messages and cells: control characters in s are replaced; returns s. */
+char *out_plain(char *s, char instead);
 
 #endif
