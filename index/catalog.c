@@ -17,6 +17,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 /* Pages in the write-ahead log from which a commit also checkpoints. */
@@ -209,6 +211,27 @@ static int set_up(struct catalog *c, bool create, struct err *e)
     return 0;
 }
 
+/*
+ * A catalog on a read-only medium and without a log: SQLite would want to make the log's index there, and can't. Nobody
+ * writes here, so it may be told to do without.
+ */
+static bool is_still(const char *path)
+{
+    char wal[4200];
+    struct stat sb;
+    struct statvfs fs;
+    snprintf(wal, sizeof wal, "%s-wal", path);
+    return statvfs(path, &fs) == 0 && (fs.f_flag & ST_RDONLY) && (stat(wal, &sb) < 0 || sb.st_size == 0);
+}
+
+static int still_uri(const char *path, struct buf *uri)
+{
+    int rc = buf_printf(uri, "file:");
+    for (const char *p = path; rc == 0 && *p; p++)
+        rc = strchr("%?#", *p) ? buf_printf(uri, "%%%02x", (unsigned)*p) : buf_append(uri, p, 1);
+    return rc == 0 ? buf_printf(uri, "?immutable=1") : -1;
+}
+
 int catalog_open(int dirfd, const char *path, int lockfd, bool readonly, bool create, struct catalog **ret,
                  struct err *e)
 {
@@ -230,7 +253,15 @@ int catalog_open(int dirfd, const char *path, int lockfd, bool readonly, bool cr
     bool locked = !readonly && lockfd >= 0;
     if (locked && io_lock(lockfd, true, true, path, e) < 0)
         goto fail;
-    if (sqlite3_open_v2(path, &c->db, flags, NULL) != SQLITE_OK) {
+    struct buf uri = {0};
+    bool still = readonly && is_still(path);
+    if (still && still_uri(path, &uri) < 0) {
+        err_nomem(e);
+        goto fail;
+    }
+    int rc = sqlite3_open_v2(still ? (const char *)uri.p : path, &c->db, flags | (still ? SQLITE_OPEN_URI : 0), NULL);
+    buf_release(&uri);
+    if (rc != SQLITE_OK) {
         catalog_fail(c, "open", e);
         goto fail;
     }
@@ -240,6 +271,13 @@ int catalog_open(int dirfd, const char *path, int lockfd, bool readonly, bool cr
     sqlite3_wal_hook(c->db, on_wal, c);
     if (set_up(c, create, e) < 0)
         goto fail;
+    struct stat sb;
+    if (stat(path, &sb) < 0) {
+        err_sys(e, errno, "stat %s", path);
+        goto fail;
+    }
+    c->dev = sb.st_dev;
+    c->ino = sb.st_ino;
     if (locked)
         io_unlock(lockfd);
     *ret = c;
@@ -275,6 +313,17 @@ static void unlock(struct catalog *c)
         io_unlock(c->lockfd);
 }
 
+/* A commit to a file that a rebuild has replaced would be acknowledged and lost. */
+static int check_in_place(struct catalog *c, struct err *e)
+{
+    struct stat sb;
+    if (stat(c->path, &sb) < 0)
+        return err_sys(e, errno, "stat %s", c->path);
+    return sb.st_dev == c->dev && sb.st_ino == c->ino
+               ? 0
+               : err_set(e, ERR_BUSY, "%s was made anew meanwhile: run this command again", c->path);
+}
+
 int catalog_begin(struct catalog *c, struct err *e)
 {
     if (c->readonly)
@@ -285,6 +334,11 @@ int catalog_begin(struct catalog *c, struct err *e)
         return err_set(e, ERR_USAGE, "%s: a transaction is running already", c->path);
     }
     if (c->lockfd >= 0 && io_lock(c->lockfd, true, true, c->path, e) < 0) {
+        pthread_mutex_unlock(&c->mu);
+        return -1;
+    }
+    if (c->lockfd >= 0 && check_in_place(c, e) < 0) {
+        unlock(c);
         pthread_mutex_unlock(&c->mu);
         return -1;
     }

@@ -140,5 +140,10 @@ int catalog_peek_no(struct catalog *c, uint32_t *ret, struct err *e);
 int catalog_next_no(struct catalog *c, uint32_t *ret, struct err *e);
 /* Applies one record (see above), "no" set. A name that exists is moved (its old row goes). */
 int catalog_apply(struct catalog *c, const struct json *record, struct err *e);
+/*
+ * In a transaction, after all of its records were applied: what a record names (layers of an image, the image of a
+ * name) must be there, although it was looked up before the transaction began. ERR_BUSY: gc was faster.
+ */
+int catalog_check_named(struct catalog *c, const struct json *record, struct err *e);
 
 #endif

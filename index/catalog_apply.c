@@ -361,3 +361,33 @@ int catalog_apply(struct catalog *c, const struct json *record, struct err *e)
     }
     return 0; /* of a later version: kept in the pack, nothing to us */
 }
+
+static int gone(const char *what, struct err *e)
+{
+    return err_set(e, ERR_BUSY, "gc has removed %s that this builds on: run the command again", what);
+}
+
+int catalog_check_named(struct catalog *c, const struct json *record, struct err *e)
+{
+    const char *type = json_str(json_get(record, "type")), *hex = json_str(json_get(record, "manifest"));
+    struct json *layers = json_get(record, "layers");
+    struct digest d;
+    if (type && !strcmp(type, "image")) {
+        for (size_t i = 0; i < json_count(layers); i++) {
+            const char *oci = json_str(json_at(layers, i));
+            struct cat_layer l;
+            if (!oci || digest_parse_oci(oci, strlen(oci), &d) < 0)
+                return err_set(e, ERR_USAGE, "image record with a bad layer");
+            if (catalog_layer(c, &d, &l, e) < 0)
+                return e->kind == ERR_NOT_FOUND ? gone("a layer", e) : -1;
+        }
+    } else if (type && hex && (!strcmp(type, "name") || !strcmp(type, "digestname"))) {
+        struct cat_image im;
+        if (digest_parse_hex(hex, strlen(hex), &d) < 0)
+            return err_set(e, ERR_USAGE, "name record with a bad manifest");
+        if (catalog_image(c, &d, &im, e) < 0)
+            return e->kind == ERR_NOT_FOUND ? gone("an image", e) : -1;
+        cat_image_release(&im);
+    }
+    return 0;
+}

@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <sqlite3.h>
+#include <sys/types.h>
 
 enum { CATALOG_STATEMENTS = 80 };
 
@@ -16,6 +17,8 @@ struct catalog {
     pthread_mutex_t mu; /* recursive: held for each call, and from catalog_begin to its end */
     int lockfd;
     bool readonly, writing;
+    dev_t dev; /* of the file that is open: a rebuild puts another in its place */
+    ino_t ino;
     uint64_t own_writes, seq; /* seq: of the running transaction */
     int wal_pages;
     struct {

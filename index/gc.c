@@ -23,6 +23,7 @@
 #include "lease.h"
 #include "limits.h"
 #include "reader.h"
+#include "settle.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -280,7 +281,9 @@ static int condemn(struct gc *g, bool keep)
 {
     if (catalog_begin(g->c, g->e) < 0)
         return -1;
-    int rc = read_leases(g);
+    int rc = keep ? settle(g->s, g->e) : 0;
+    if (rc == 0)
+        rc = read_leases(g);
     if (rc == 0)
         rc = mark_all(g);
     if (rc == 0)
@@ -312,7 +315,9 @@ static int sweep(struct gc *g, bool full)
     p->ctx = g;
     if (catalog_begin(g->c, g->e) < 0)
         return -1;
-    int rc = catalog_sweep(g->c, g->e);
+    int rc = settle(g->s, g->e);
+    if (rc == 0)
+        rc = catalog_sweep(g->c, g->e);
     if (rc == 0)
         rc = catalog_each_removed(g->c, forget_removed, g, g->e);
     if (rc == 0)

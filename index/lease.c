@@ -148,16 +148,19 @@ void lease_drop(struct lease *l)
 static int is_alive(int dirfd, const char *base)
 {
     char name[NAME_MAX_LEN + 16];
+    struct stat sb;
     struct err e = {0};
     file_name(base, ".lock", name);
     int fd = openat(dirfd, name, O_RDWR | O_CLOEXEC);
     if (fd < 0)
         return errno != ENOENT;
     bool dead = io_lock(fd, true, false, name, &e) == 0;
-    if (dead)
+    /* Removed already: then the name may belong to the owner's second try. */
+    bool ours = dead && fstat(fd, &sb) == 0 && sb.st_nlink > 0;
+    if (ours)
         remove_files(dirfd, base);
     close(fd);
-    return !dead;
+    return dead && !ours ? is_alive(dirfd, base) : !dead;
 }
 
 static int visit(int dirfd, const char *base, int (*fn)(const char *json, void *ctx), void *ctx, struct err *e)

@@ -26,6 +26,8 @@ enum {
     /* A block can't have more chunks than bytes; small files dominate, so this is far above what is written. */
     ROWS_MAX = BLOCK_MAX,
     RECORDS_MAX = 256 << 20,
+    SEAL = FRAME_HEAD + PAYLOAD_HEAD + 32,
+    WINDOW = 1 << 20, /* read at once when looking for what comes behind damage */
 };
 
 static const char kind_pack[4] = "CPK1", kind_block[4] = "CBL1", kind_records[4] = "CRC1", kind_seal[4] = "CSL1";
@@ -335,6 +337,35 @@ static int scan_frame(struct scan *s, const struct pack_visitor *v, struct err *
     return 0; /* of a later version: kept and passed over */
 }
 
+/* Looks for the next frame of ours from `from` on: 1, and s->off is there; 0: there is none. */
+static int find_frame(struct scan *s, uint64_t from, struct err *e)
+{
+    static uint8_t const magic[4] = {0x5c, 0x2a, 0x4d, 0x18};
+    struct buf window = {0};
+    int rc = 0;
+    if (buf_reserve(&window, WINDOW) < 0)
+        return err_nomem(e);
+    while (rc == 0 && s->size - from >= FRAME_HEAD + PAYLOAD_HEAD && from < s->size) {
+        size_t n = s->size - from < WINDOW ? (size_t)(s->size - from) : WINDOW;
+        if (io_pread(s->fd, window.p, n, from, s->name, e) < 0) {
+            rc = -1;
+            break;
+        }
+        size_t at = 0;
+        for (uint8_t *p; rc == 0 && at < n && (p = memmem(window.p + at, n - at, magic, sizeof magic)); at++) {
+            at = (size_t)(p - window.p);
+            s->off = from + at;
+            rc = read_frame(s, e) == 0 ? 1 : e->kind == ERR_DAMAGED ? 0 : -1;
+            if (rc == 0)
+                err_clear(e);
+            s->off = from + at;
+        }
+        from += n - (n == WINDOW ? sizeof magic - 1 : 0);
+    }
+    buf_release(&window);
+    return rc;
+}
+
 int pack_scan(struct store *st, uint64_t id, bool tolerant, const struct pack_visitor *v, uint64_t *ret_end,
               struct err *e)
 {
@@ -350,13 +381,20 @@ int pack_scan(struct store *st, uint64_t id, bool tolerant, const struct pack_vi
     s.size = (uint64_t)sb.st_size;
     *ret_end = 0;
     while (rc == 0 && s.off < s.size) {
+        uint64_t at = s.off;
         rc = scan_frame(&s, v, e);
-        if (rc == 0)
+        if (rc < 0 && tolerant && e->kind == ERR_DAMAGED) {
+            struct err why = *e;
+            err_clear(e);
+            s.pending = false;
+            rc = find_frame(&s, at + 1, e);
+            if (rc == 0)
+                break; /* a cut-off tail */
+            if (rc == 1)
+                rc = v->damaged ? v->damaged(v->ctx, at, &why, e) : 0;
+        } else if (rc == 0) {
             *ret_end = s.off;
-    }
-    if (rc < 0 && tolerant && e->kind == ERR_DAMAGED) {
-        err_clear(e);
-        rc = 0;
+        }
     }
 out:
     if (s.fd >= 0)
@@ -366,6 +404,36 @@ out:
     buf_release(&s.rows);
     buf_release(&s.frame);
     buf_release(&s.lines);
+    return rc;
+}
+
+int pack_sealed(struct store *st, uint64_t id, bool *ret_sealed, uint64_t *ret_seq, struct err *e)
+{
+    struct scan s = {.id = id};
+    struct stat sb;
+    int rc = 0;
+    *ret_sealed = false;
+    pack_name(id, s.name);
+    s.fd = openat(store_packsfd(st), s.name, O_RDONLY | O_CLOEXEC);
+    if (s.fd < 0)
+        return errno == ENOENT ? 0 : err_sys(e, errno, "open %s/packs/%s", store_path(st), s.name);
+    if (fstat(s.fd, &sb) < 0) {
+        rc = err_sys(e, errno, "stat %s/packs/%s", store_path(st), s.name);
+    } else if (sb.st_size >= SEAL) {
+        s.size = (uint64_t)sb.st_size;
+        s.off = s.size - SEAL;
+        rc = read_frame(&s, e);
+        if (rc == 0 && s.payload.len == PAYLOAD_HEAD + 32 && !memcmp(s.payload.p, kind_seal, 4) &&
+            get_u64(s.payload.p + PAYLOAD_HEAD) == s.size - SEAL) {
+            *ret_sealed = true;
+            *ret_seq = get_u64(s.payload.p + PAYLOAD_HEAD + 8);
+        } else if (rc < 0 && e->kind == ERR_DAMAGED) {
+            err_clear(e);
+            rc = 0;
+        }
+    }
+    close(s.fd);
+    buf_release(&s.payload);
     return rc;
 }
 

@@ -40,14 +40,20 @@ struct pack_visitor {
                  struct err *e);
     /* Sealed records only: JSON lines. */
     int (*records)(void *ctx, uint64_t seq, const char *lines, size_t n, uint64_t next_no, struct err *e);
+    /* A tolerant scan went over damaged bytes from off on, and found something valid behind them. why: what was wrong.
+     */
+    int (*damaged)(void *ctx, uint64_t off, const struct err *why, struct err *e);
     void *ctx;
 };
 /*
  * *ret_end: where the last valid frame ends. What follows is cut-off work of a crash when it is at the end of an
- * unsealed pack; damage in between is ERR_DAMAGED naming pack and offset, unless `tolerant`, which stops there.
+ * unsealed pack; damage in between is ERR_DAMAGED naming pack and offset, unless `tolerant`, which goes on at the next
+ * valid frame behind it.
  */
 int pack_scan(struct store *s, uint64_t id, bool tolerant, const struct pack_visitor *v, uint64_t *ret_end,
               struct err *e);
+/* Whether the file ends in a valid seal, and of which transaction; any file is fine. Cheap. */
+int pack_sealed(struct store *s, uint64_t id, bool *ret_sealed, uint64_t *ret_seq, struct err *e);
 /* Calls fn for each pack file in packs/, in order of id. */
 int pack_each(struct store *s, int (*fn)(void *ctx, uint64_t id, uint64_t bytes, struct err *e), void *ctx,
               struct err *e);

@@ -35,8 +35,19 @@ struct rebuild {
     struct catalog *c;
     struct buf txns; /* struct txn */
     uint64_t seq, next_no, snapshot;
+    uint64_t damages;
+    struct err first; /* of these */
     struct err *e;
 };
+
+static int on_damage(void *ctx, uint64_t off, const struct err *why, struct err *e)
+{
+    struct rebuild *r = ((void **)ctx)[0];
+    (void)off, (void)e;
+    if (!r->damages++)
+        r->first = *why;
+    return 0;
+}
 
 static int on_block(void *ctx, uint64_t off, uint32_t clen, uint32_t rlen, const struct chunk_row *rows, uint32_t n,
                     struct err *e)
@@ -71,9 +82,9 @@ static int on_pack(void *ctx, uint64_t id, uint64_t bytes, struct err *e)
 {
     struct rebuild *r = ctx;
     void *both[2] = {r, &id};
-    struct pack_visitor v = {.block = on_block, .records = on_records, .ctx = both};
+    struct pack_visitor v = {.block = on_block, .records = on_records, .damaged = on_damage, .ctx = both};
     uint64_t end;
-    /* Tolerant: what stands before a damage or a cut-off tail counts; verify tells what is missing. */
+    /* Tolerant: what stands before and behind a damage counts, and the caller hears of it; a cut-off tail doesn't. */
     return pack_scan(r->s, id, true, &v, &end, e) < 0 ? -1 : catalog_add_pack(r->c, id, bytes, e);
 }
 
@@ -274,5 +285,11 @@ int store_rebuild(const char *path, struct err *e)
         return -1;
     rc = fill_contents(s, e);
     store_close(s);
+    if (rc == 0 && r.damages)
+        return err_set(e, ERR_DAMAGED,
+                       "%s: the catalog was made anew, without what stood in %" PRIu64
+                       " damaged places of packs; the first: %s; `cairn verify` says what it hurts. Run no gc before "
+                       "the packs are repaired or copied",
+                       path, r.damages, r.first.text);
     return rc;
 }

@@ -3,6 +3,7 @@
 #include "catalog.h"
 #include "io.h"
 #include "pack.h"
+#include "settle.h"
 #include "store.h"
 
 static int give_numbers(struct catalog *c, struct json **records, size_t n, struct err *e)
@@ -44,7 +45,9 @@ int store_record(struct store *s, struct json **records, size_t n, struct err *e
     struct pack_writer *w = NULL;
     if (catalog_begin(c, e) < 0)
         return -1;
-    int rc = give_numbers(c, records, n, e);
+    int rc = settle(s, e);
+    if (rc == 0)
+        rc = give_numbers(c, records, n, e);
     if (rc == 0)
         rc = pack_create(s, &w, e);
     if (rc == 0)
@@ -53,12 +56,14 @@ int store_record(struct store *s, struct json **records, size_t n, struct err *e
         rc = catalog_add_pack(c, pack_writer_id(w), pack_writer_size(w), e);
     for (size_t i = 0; rc == 0 && i < n; i++)
         rc = catalog_apply(c, records[i], e);
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        rc = catalog_check_named(c, records[i], e);
     if (rc < 0) {
         catalog_rollback(c);
         if (w)
             pack_remove(s, pack_writer_id(w));
     } else if ((rc = catalog_commit(c, e)) < 0) {
-        /* It may have happened all the same: the pack stays, at worst a leftover for gc. */
+        /* It may have happened all the same: the pack stays, and the next transaction settles it. */
         catalog_rollback(c);
     }
     pack_writer_close(w);

@@ -5,9 +5,11 @@
  *   packs fsynced (no lock) → begin (lock) → numbers → records and seal → fsync, names of packs → rows → commit
  *
  * If it fails before the commit, the packs are removed. If the commit itself reports a failure, it may have happened
- * all the same: then the catalog is asked, and in doubt the packs stay, as leftovers for gc.
+ * all the same: then the catalog is asked, and in doubt the packs stay: the next transaction settles it (settle.h).
  */
 #include "session_commit.h"
+
+#include "settle.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -114,38 +116,6 @@ static int keep_chunk(const struct digest *d, void *ctx, struct err *e)
     return -1;
 }
 
-static int gone(const char *what, struct err *e)
-{
-    return err_set(e, ERR_BUSY, "gc has removed %s that this import builds on: import again", what);
-}
-
-/* A record may name layers and images of earlier imports, found before this transaction began: they must still be
- * there, or the catalog would name what gc has let go. */
-static int check_named(struct catalog *cat, const struct json *r, struct err *e)
-{
-    const char *type = json_str(json_get(r, "type")), *hex = json_str(json_get(r, "manifest"));
-    struct json *layers = json_get(r, "layers");
-    struct digest d;
-    if (type && !strcmp(type, "image")) {
-        for (size_t i = 0; i < json_count(layers); i++) {
-            const char *oci = json_str(json_at(layers, i));
-            struct cat_layer l;
-            if (!oci || digest_parse_oci(oci, strlen(oci), &d) < 0)
-                return err_set(e, ERR_USAGE, "image record with a bad layer");
-            if (catalog_layer(cat, &d, &l, e) < 0)
-                return e->kind == ERR_NOT_FOUND ? gone("a layer", e) : -1;
-        }
-    } else if (type && hex && (!strcmp(type, "name") || !strcmp(type, "digestname"))) {
-        struct cat_image im;
-        if (digest_parse_hex(hex, strlen(hex), &d) < 0)
-            return err_set(e, ERR_USAGE, "name record with a bad manifest");
-        if (catalog_image(cat, &d, &im, e) < 0)
-            return e->kind == ERR_NOT_FOUND ? gone("an image", e) : -1;
-        cat_image_release(&im);
-    }
-    return 0;
-}
-
 static int write_rows(struct commit *c, struct catalog *cat, uint64_t seq_before, struct err *e)
 {
     for (uint32_t i = 0; i < packer_packs(c->packer); i++) {
@@ -163,7 +133,7 @@ static int write_rows(struct commit *c, struct catalog *cat, uint64_t seq_before
         if (catalog_apply(cat, c->records[i], e) < 0)
             return -1;
     for (size_t i = 0; i < c->record_count; i++)
-        if (check_named(cat, c->records[i], e) < 0)
+        if (catalog_check_named(cat, c->records[i], e) < 0)
             return -1;
     return 0;
 }
@@ -187,7 +157,7 @@ int commit_publish(struct commit *c, struct err *e)
     uint64_t before = 0, after = 0;
     if (packer_sync(c->packer, e) < 0 || catalog_begin(cat, e) < 0)
         return -1;
-    if (in_transaction(c, cat, &before, e) < 0) {
+    if (settle(c->store, e) < 0 || in_transaction(c, cat, &before, e) < 0) {
         catalog_rollback(cat);
         return -1;
     }

@@ -45,6 +45,18 @@ static int record(struct store *s, const char *text, struct err *e)
     "\",\"narsize\":3,\"refs\":[\"abc-x\",\"def-y\"],\"deriver\":null,\"ca\":null,\"sigs\":[\"k:s\"],"                 \
     "\"trusted\":true,\"tree\":\"" H2 "\",\"time\":4}"
 
+/* An image of no layers, for names to show. */
+static void image(struct store *s, const char *manifest)
+{
+    char text[500];
+    struct err e = {0};
+    snprintf(text, sizeof text,
+             "{\"type\":\"image\",\"manifest\":\"%s\",\"config\":\"" H3 "\",\"rootfs\":\"" H1
+             "\",\"layers\":[],\"blobs\":[],\"time\":9}",
+             manifest);
+    ok(record(s, text, &e) == 0, "an image: %s", e.text);
+}
+
 static void objects(struct store *s)
 {
     struct catalog *c = store_catalog(s);
@@ -82,6 +94,11 @@ static void objects(struct store *s)
     ok(catalog_name(c, "a", "b", NULL, &n, &e) == 0, "it is there");
     uint32_t first = n.no;
     cat_name_release(&n);
+    ok(record(s, "{\"type\":\"name\",\"repo\":\"a\",\"tag\":\"b\",\"manifest\":\"" H3 "\",\"time\":1}", &e) < 0 &&
+           e.kind == ERR_BUSY,
+       "a name of no image: %s", e.text);
+    image(s, H3);
+    image(s, H1);
     ok(record(s, "{\"type\":\"name\",\"repo\":\"a\",\"tag\":\"b\",\"manifest\":\"" H3 "\",\"time\":1}", &e) == 0,
        "it moves");
     ok(catalog_name(c, "a", "b", NULL, &n, &e) == 0 && n.no > first && n.manifest.b[0] == 0x33, "under a new number");
