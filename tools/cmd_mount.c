@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -163,7 +164,8 @@ static int start(const struct invocation *in, struct server *v, struct err *e)
         return err_set(e, ERR_USAGE, "a cache of less than %uM is of no use", CACHE_MIN >> 20);
     /* A mount whose server died is taken away, rather than covered. */
     struct err ignored = {0};
-    if (access(v->mountpoint, F_OK) < 0 && (errno == ENOTCONN || errno == ECONNABORTED))
+    struct statvfs fs; /* what access() asks of a dead mount is answered from the kernel's cache */
+    if (statvfs(v->mountpoint, &fs) < 0 && (errno == ENOTCONN || errno == ECONNABORTED))
         mount_umount(v->mountpoint, true, &ignored);
     int rc = v->foreground ? serve(in, v, e) : daemonise(in, v, e);
     return rc < 0 ? -1 : EXIT_DONE;

@@ -354,6 +354,8 @@ static int make_package_plan(struct run *r, struct err *e)
 static int make_plan(struct run *r, struct err *e)
 {
     const char *hostname = opt_get(r->in, "hostname"), *net = opt_get(r->in, "network"), *init = opt_get(r->in, "init");
+    if (init && strcmp(init, "true") != 0 && strcmp(init, "false") != 0)
+        return err_set(e, ERR_USAGE, "init '%s': true or false", init);
     r->plan.init = !init || strcmp(init, "false") != 0;
     r->plan.readonly = opt_has(r->in, "read-only");
     if (net && strcmp(net, "host") != 0 && strcmp(net, "none") != 0)

@@ -5,6 +5,7 @@
 #include "out.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -132,8 +133,20 @@ static int before_command(struct invocation *in, int argc, char **argv, struct e
     return i;
 }
 
+/* Standard streams that are closed are taken by /dev/null, opened so that using them fails as before: else files of the
+ * store would get their numbers, and output would be written into them. */
+static int fill_standard_fds(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd)
+            return -1;
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (fill_standard_fds() < 0)
+        return EXIT_FAILED;
     char path[4096];
     struct invocation in = {.store = default_store(path, sizeof path)};
     struct err e = {0};

@@ -47,6 +47,9 @@ check_runs() {
     ln -s ../run/none/hosts "$T/r,o/etc/hosts"; ln -s ../../../../../..$T/escaped "$T/r,o/dev"
     cairn run "$T/r,o" cat /run/none/hosts | grep -q localhost
     [ ! -e "$T/escaped" ] || fail "a mount target left the root"
+    # Closed standard streams are no numbers for files of the store; a closed output is an error.
+    refuse 1 'write standard output' sh -c '"$0" images >&-' "$CAIRN"
+    same "$(cairn run deb:nginx sh -c 'readlink /proc/self/fd/0' <&-)" /dev/null "closed standard input"
     # A folder serves as a root, too.
     cairn run "$FIX/root-base/rootfs" cat /etc/debian_version | cmp - "$FIX/root-base/rootfs/etc/debian_version"
 }
