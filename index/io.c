@@ -99,8 +99,20 @@ int io_fsync_dir(int dirfd, const char *path, struct err *e)
 static int mkdir_one(const char *path, mode_t mode, struct err *e)
 {
     struct stat st;
-    if (mkdir(path, mode) == 0)
-        return 0;
+    if (mkdir(path, mode) == 0) {
+        /* The name must last as long as what will be in it. */
+        char *parent = NULL;
+        const char *slash = strrchr(path, '/');
+        if (slash && !(parent = strndup(path, slash == path ? 1 : (size_t)(slash - path))))
+            return err_nomem(e);
+        int r = io_fsync_dir(AT_FDCWD, parent, e);
+        free(parent);
+        if (r < 0 && e->errnum == EACCES) { /* may be written and not read */
+            err_clear(e);
+            r = 0;
+        }
+        return r;
+    }
     int errnum = errno;
     if (errnum == EEXIST || errnum == EROFS || errnum == EACCES || errnum == EPERM)
         if (stat(path, &st) == 0) {

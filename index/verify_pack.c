@@ -27,7 +27,7 @@ struct file {
 struct walk {
     struct verify *v;
     pthread_mutex_t mu; /* what follows, and v */
-    struct buf files;
+    struct buf files, missing;
     size_t next;
     uint64_t done, total;
     int rc;
@@ -115,7 +115,7 @@ static int scan(struct one *o, struct err *e)
     int rc = pack_scan(s, o->f.id, false, &v, &end, &bad);
     posix_fadvise(o->fd, 0, 0, POSIX_FADV_DONTNEED);
     close(o->fd);
-    if (rc == 0)
+    if (rc == 0 || bad.errnum == ENOENT) /* gc took it in between */
         return 0;
     if (bad.kind != ERR_DAMAGED) {
         *e = bad;
@@ -162,11 +162,35 @@ static int see_pack(uint64_t id, uint64_t bytes, void *ctx)
     struct walk *w = ctx;
     struct file f = {id, bytes};
     w->total += bytes;
+    return buf_append(&w->files, &f, sizeof f) < 0 ? err_nomem(w->v->e) : 0;
+}
+
+/* The list is asked anew: gc takes packs out of the catalog before their files go. */
+static int see_missing(uint64_t id, uint64_t bytes, void *ctx)
+{
+    struct walk *w = ctx;
+    struct file f = {id, bytes};
     char name[PACK_NAME_LEN + 1];
     pack_name(id, name);
-    if (faccessat(store_packsfd(w->v->s), name, F_OK, 0) < 0)
-        verify_report(w->v, NULL, NULL, id, 0, "the pack is missing");
-    return buf_append(&w->files, &f, sizeof f) < 0 ? err_nomem(w->v->e) : 0;
+    if (faccessat(store_packsfd(w->v->s), name, F_OK, 0) == 0 || errno != ENOENT)
+        return 0;
+    return buf_append(&w->missing, &f, sizeof f) < 0 ? err_nomem(w->v->e) : 0;
+}
+
+static int see_known(uint64_t id, uint64_t bytes, void *ctx)
+{
+    struct walk *w = ctx;
+    (void)bytes;
+    for (size_t i = 0; i < w->missing.len / sizeof(struct file); i++)
+        if (((const struct file *)(const void *)w->missing.p)[i].id == id)
+            verify_report(w->v, NULL, NULL, id, 0, "the pack is missing");
+    return 0;
+}
+
+static int check_missing(struct walk *w)
+{
+    struct catalog *c = store_catalog(w->v->s);
+    return catalog_each_pack(c, see_missing, w, w->v->e) < 0 ? -1 : catalog_each_pack(c, see_known, w, w->v->e);
 }
 
 int verify_packs(struct verify *v)
@@ -175,7 +199,9 @@ int verify_packs(struct verify *v)
     pthread_t t[THREADS];
     unsigned n = 0;
     pthread_mutex_init(&w.mu, NULL);
-    int rc = catalog_each_pack(store_catalog(v->s), see_pack, &w, v->e);
+    int rc = check_missing(&w);
+    if (rc == 0)
+        rc = catalog_each_pack(store_catalog(v->s), see_pack, &w, v->e);
     if (rc == 0) {
         while (n < THREADS - 1 && pthread_create(&t[n], NULL, work, &w) == 0)
             n++;
@@ -185,6 +211,7 @@ int verify_packs(struct verify *v)
         rc = w.rc;
     }
     buf_release(&w.files);
+    buf_release(&w.missing);
     pthread_mutex_destroy(&w.mu);
     return rc;
 }

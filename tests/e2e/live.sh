@@ -32,3 +32,11 @@ cairn import --name deb:base "$FIX/oci:base"
 cairn umount "$T/mnt"
 mounted
 (cd "$T/mnt" && find . -printf '%p %i\n' | sort) | cmp - "$T/inodes"
+# verify beside them: what came or moved after it listed the packs is no damage.
+while [ ! -e "$T/stop" ]; do
+    cairn import --name deb:nginx "$FIX/oci:nginx" && cairn rm deb:nginx && cairn gc --full || touch "$T/failed"
+done >"$T/loop" 2>&1 &
+for i in 1 2 3 4 5 6 7 8; do cairn verify >"$T/out" 2>&1 || { cat "$T/out"; touch "$T/stop"; wait; fail "verify beside import and gc"; }; done
+touch "$T/stop"
+wait
+[ ! -e "$T/failed" ] || { cat "$T/loop"; fail "import and gc beside verify"; }
