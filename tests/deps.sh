@@ -9,7 +9,7 @@ data="mmdebstrap umoci skopeo nix-bin patchelf jq busybox-static attr acl libcap
 case ${1:-build} in
 build) want=$build ;;
 demo) want="$build $data" ;;
-test) want="$build $data libarchive-tools strace sqlite3 golang-1.19-src|golang-src squashfs-tools bubblewrap crun runc podman netavark conmon crun fuse-overlayfs tmux mandoc python3 procps openssl" ;;
+test) want="$build $data strace sqlite3 golang-1.19-src|golang-src python3 procps openssl lzip lz4" ;;
 check) want="$build clang-format clang-tidy cppcheck mandoc" ;;
 bench) want="$build $data squashfs-tools squashfuse erofs-utils casync time hyperfine bubblewrap crun runc" ;;
 *) echo "deps.sh: unknown stage '$1'" >&2; exit 2 ;;

@@ -159,6 +159,14 @@ same "$(cat "$M/store/$p/p")" p "a package"
 same "$(ls "$M/store")" "$p" "is listed"
 
 # --- the end, and again ---
+server() { # of the one mount, once those that are on their way out are gone
+    local i
+    for i in $(seq 100); do
+        [ "$(ls "$CAIRN_STORE"/run/mount-*.json | wc -l)" = 1 ] && break
+        sleep 0.05
+    done
+    grep -o '"pid": *[0-9]*' "$CAIRN_STORE"/run/mount-*.json | grep -o '[0-9]*$'
+}
 exec 5<"$R/d/large"
 refuse 1 "in use" cairn umount "$M"
 exec 5<&-
@@ -166,12 +174,12 @@ cairn umount "$M"
 ! mountpoint -q "$M" || fail "still mounted"
 mounted
 same "$(stat -c %i "$R/d/large")" "$ino" "inode numbers hold over a remount"
-pid=$(grep -o '"pid": *[0-9]*' "$CAIRN_STORE"/run/* | grep -o '[0-9]*$' | head -n 1)
+pid=$(server)
 kill -TERM "$pid"
 for i in $(seq 100); do mountpoint -q "$M" || break; sleep 0.05; done
 ! mountpoint -q "$M" || fail "SIGTERM doesn't unmount"
 mounted
-pid=$(grep -o '"pid": *[0-9]*' "$CAIRN_STORE"/run/* | grep -o '[0-9]*$' | head -n 1)
+pid=$(server)
 kill -KILL "$pid"
 sleep 0.2
 says "not connected" stat "$M/images"
