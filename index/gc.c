@@ -52,10 +52,10 @@ static int see_lease(const char *text, void *ctx)
 {
     struct gc *g = ctx;
     struct json *j, *held;
-    struct err ignored = {0};
     int64_t n;
-    if (json_parse(text, strlen(text), 16 << 20, "lease", &j, &ignored) < 0)
-        return 0;
+    /* Somebody lives and it isn't known what they hold: then nothing may go. */
+    if (json_parse(text, strlen(text), 16 << 20, "a lease of this store", &j, g->e) < 0)
+        return -1;
     held = json_get(j, "held");
     for (size_t i = 0; i < json_count(held); i++) {
         uint32_t no;

@@ -5,6 +5,7 @@
 #include "../index/source/storepath.h"
 #include "command.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,13 @@ enum { MIN_PREFIX = 4 };
 
 int tool_store(const struct invocation *in, int flags, struct store **ret, struct err *e)
 {
-    return store_open(in->store, flags, ret, e);
+    if (store_open(in->store, flags, ret, e) == 0)
+        return 0;
+    /* A store on a medium that can't be written can be looked at all the same. */
+    if (flags || e->kind != ERR_SYSTEM || (e->errnum != EROFS && e->errnum != EACCES))
+        return -1;
+    struct err ignored = {0};
+    return store_open(in->store, STORE_READONLY, ret, &ignored);
 }
 
 void object_release(struct object *o)

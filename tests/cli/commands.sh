@@ -81,6 +81,18 @@ refuse 3 "$(basename "$pack" .pack | cut -c1-8)" "$CAIRN" export "$top" --closur
 [ ! -e "$T/x" ] || fail "a damaged export was left behind"
 cp "$T/saved" "$pack"
 cairn verify | grep -q 'all as it should be'
+# A store on a read-only medium can be looked at; what would change it says so.
+if [ "$(id -u)" = 0 ]; then
+    mkdir "$T/ro"
+    mount --bind "$CAIRN_STORE" "$T/ro"
+    mount -o remount,bind,ro "$T/ro"
+    cairn --store "$T/ro" images -q >/dev/null
+    cairn --store "$T/ro" packages -q | grep -q glibc
+    cairn --store "$T/ro" verify >/dev/null
+    refuse 1 'Read-only file system' "$CAIRN" --store "$T/ro" import --name a:1 "$FIX/oci-odd:t"
+    refuse 1 'Read-only file system' "$CAIRN" --store "$T/ro" rm --force zlib
+    umount -l "$T/ro"
+fi
 # A store of a later version is refused by every command and left as it is.
 echo 'cairn store 2' >"$CAIRN_STORE/format"
 refuse 1 'cairn store 2' "$CAIRN" images
