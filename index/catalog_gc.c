@@ -2,6 +2,7 @@
 #include "catalog_gc.h"
 
 #include "catalog_db.h"
+#include "digestset.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -258,14 +259,33 @@ static int condemn_chunks(struct catalog *c, bool (*live)(const struct digest *d
     return rc;
 }
 
-static int drop_contents(struct catalog *c, bool (*live)(const struct digest *d, void *ctx), void *ctx, struct err *e)
+static int condemned_set(struct catalog *c, struct digestset *set, struct err *e)
 {
-    struct buf drop = {0};
+    sqlite3_stmt *st = catalog_prepare(c, "SELECT digest FROM chunk WHERE condemned != 0", e);
+    int rc;
+    if (!st)
+        return -1;
+    while ((rc = catalog_step(c, st, "list condemned chunks", e)) == 1) {
+        struct digest d;
+        if ((rc = column_digest(st, 0, &d, e)) < 0)
+            break;
+        if (digestset_add(set, &d) < 0) {
+            rc = err_nomem(e);
+            break;
+        }
+    }
+    catalog_done(c, st);
+    return rc;
+}
+
+/* Into drop: contents that have a chunk of the set. */
+static int find_contents(struct catalog *c, const struct digestset *set, struct buf *drop, struct err *e)
+{
     sqlite3_stmt *st = catalog_prepare(c, "SELECT digest, chunks FROM content", e);
     int rc;
     if (!st)
         return -1;
-    while ((rc = catalog_step(c, st, "mark contents", e)) == 1) {
+    while ((rc = catalog_step(c, st, "list contents", e)) == 1) {
         struct digest d;
         const struct tree_chunk *k = sqlite3_column_blob(st, 1);
         size_t n = (size_t)sqlite3_column_bytes(st, 1) / sizeof *k;
@@ -273,17 +293,29 @@ static int drop_contents(struct catalog *c, bool (*live)(const struct digest *d,
         if ((rc = column_digest(st, 0, &d, e)) < 0)
             break;
         for (size_t i = 0; i < n && !dead; i++)
-            dead = !digest_is_zero(&k[i].digest) && !live(&k[i].digest, ctx);
-        if (dead && buf_append(&drop, d.b, DIGEST_LEN) < 0) {
+            dead = digestset_has(set, &k[i].digest);
+        if (dead && buf_append(drop, d.b, DIGEST_LEN) < 0) {
             rc = err_nomem(e);
             break;
         }
     }
     catalog_done(c, st);
+    return rc;
+}
+
+static int drop_contents(struct catalog *c, struct err *e)
+{
+    struct digestset set = {0};
+    struct buf drop = {0};
+    if (digestset_init(&set) < 0)
+        return err_nomem(e);
+    int rc = condemned_set(c, &set, e);
+    if (rc == 0)
+        rc = find_contents(c, &set, &drop, e);
     for (size_t at = 0; rc == 0 && at < drop.len; at += DIGEST_LEN) {
         struct digest d;
         memcpy(d.b, drop.p + at, DIGEST_LEN);
-        st = catalog_prepare(c, "DELETE FROM content WHERE digest = ?", e);
+        sqlite3_stmt *st = catalog_prepare(c, "DELETE FROM content WHERE digest = ?", e);
         if (!st) {
             rc = -1;
             break;
@@ -291,19 +323,23 @@ static int drop_contents(struct catalog *c, bool (*live)(const struct digest *d,
         bind_digest(st, 1, &d);
         rc = catalog_run(c, st, "drop a content", e);
     }
+    digestset_release(&set);
     buf_release(&drop);
     return rc;
 }
 
+/* Contents of condemned chunks stay until the sweep: an import that found one before may yet take its chunks back. */
 int catalog_condemn(struct catalog *c, bool (*live)(const struct digest *d, void *ctx), void *ctx, uint64_t *ret_chunks,
                     uint64_t *ret_bytes, struct err *e)
 {
     *ret_chunks = *ret_bytes = 0;
-    return condemn_chunks(c, live, ctx, ret_chunks, ret_bytes, e) < 0 ? -1 : drop_contents(c, live, ctx, e);
+    return condemn_chunks(c, live, ctx, ret_chunks, ret_bytes, e);
 }
 
 int catalog_sweep(struct catalog *c, struct err *e)
 {
+    if (drop_contents(c, e) < 0)
+        return -1;
     sqlite3_stmt *st = catalog_prepare(c, "DELETE FROM chunk WHERE condemned != 0", e);
     if (!st || catalog_run(c, st, "delete chunks", e) < 0)
         return -1;

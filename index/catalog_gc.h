@@ -35,11 +35,10 @@ int catalog_each_removed(struct catalog *c, int (*fn)(uint32_t no, uint64_t seq,
 int catalog_forget_removed(struct catalog *c, uint32_t no, struct err *e); /* in a transaction */
 /* Numbers with a keep record. */
 int catalog_each_kept(struct catalog *c, int (*fn)(uint32_t no, void *ctx), void *ctx, struct err *e);
-/* In a transaction: marks every chunk for which live says false, unmarks the others; drops contents that use marked
- * ones. */
+/* In a transaction: marks every chunk for which live says false, unmarks the others. */
 int catalog_condemn(struct catalog *c, bool (*live)(const struct digest *d, void *ctx), void *ctx, uint64_t *ret_chunks,
                     uint64_t *ret_bytes, struct err *e);
-/* In a transaction: deletes condemned chunks and blocks without chunks. */
+/* In a transaction: deletes condemned chunks, contents that use any, and blocks without chunks. */
 int catalog_sweep(struct catalog *c, struct err *e);
 int catalog_move_block(struct catalog *c, uint64_t block, uint64_t pack, uint64_t off, struct err *e);
 int catalog_move_chunk(struct catalog *c, const struct digest *d, uint64_t block, uint32_t off, struct err *e);

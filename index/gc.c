@@ -4,14 +4,16 @@
  *
  *   1  objects    images without a name and layers without an image are removed, by records, as rm would do it
  *   2  mark       every chunk that a live object reaches: its tree, the tree's contents, recipe, manifest, config
- *   3  condemn    one transaction: all other chunks are condemned. An import that looks one up from now on stores it
- * anew (catalog_chunk for_reuse); one that did so before will ask for it at its commit (catalog_keep_chunk) 4  is an
- * import running that may have looked before 3? Then stop: the next gc goes on 5  sweep      one transaction: condemned
- * chunks, empty blocks and packs go; packs worth it are rewritten (gc_pack.c); the snapshot of all records is written
- * anew, so that packs with records can go, too 6  unlink     after the commit
+ *   3  condemn    all other chunks are condemned. An import that looks one up from now on stores it anew
+ *                 (catalog_chunk for_reuse); one that did so before asks for it at its commit (catalog_keep_chunk).
+ *                 1 to 3 are one transaction: no name can be given to an image between the look and its removal
+ *   4  wait       is an import running that may have looked before 3? Then stop: the next gc goes on
+ *   5  sweep      one transaction: condemned chunks, empty blocks and packs go; packs worth it are rewritten
+ *                 (gc_pack.c); the snapshot of all records is written anew, so that packs with records can go, too
+ *   6  unlink     after the commit
  *
  * Roots are names, packages, keep records, what leases hold, and what was removed after the last change that a living
- * mount has taken in. Marking happens in the transaction of 3, so nothing can be added between the two.
+ * mount has taken in.
  */
 #include "gc.h"
 
@@ -19,9 +21,11 @@
 #include "catalog_gc.h"
 #include "digestset.h"
 #include "gc_pack.h"
+#include "io.h"
 #include "json.h"
 #include "lease.h"
 #include "limits.h"
+#include "pack.h"
 #include "reader.h"
 #include "settle.h"
 
@@ -37,6 +41,7 @@ struct gc {
     struct buf held;       /* uint32_t numbers */
     uint64_t oldest_mount; /* least "seq" of living mounts; UINT64_MAX: none */
     bool imports;
+    uint64_t seq;            /* of the transaction that condemned */
     struct digestset live;   /* chunks */
     struct digestset loose;  /* contents that are in no tree */
     struct digestset layers; /* diffIDs that live images show */
@@ -158,34 +163,53 @@ static void drop_removals(struct gc *g)
     g->remove.len = 0;
 }
 
-/* A running import may build on any object that it found: then none is removed. */
-static int remove_objects(struct gc *g, bool dry_run)
+static int find_garbage(struct gc *g)
 {
-    int rc = 0;
     if (catalog_each_kept(g->c, keep_no, g, g->e) < 0 || catalog_each_name(g->c, see_name, g, g->e) < 0 ||
-        catalog_each_image(g->c, see_image, g, g->e) < 0 || catalog_each_layer(g->c, see_layer, g, g->e) < 0)
-        rc = -1;
+        catalog_each_image(g->c, see_image, g, g->e) < 0)
+        return -1;
+    return catalog_each_layer(g->c, see_layer, g, g->e);
+}
+
+/* The removals, on disk. *ret: the pack, for who has to remove it again. */
+static int write_removals(struct gc *g, struct pack_writer **ret)
+{
     struct json **v = (struct json **)(void *)g->remove.p;
-    size_t n = g->remove.len / sizeof *v;
-    if (rc == 0 && n && !dry_run)
-        rc = store_record(g->s, v, n, g->e);
-    if (!dry_run)
-        drop_removals(g);
+    struct buf lines = {0};
+    uint64_t seq;
+    uint32_t next;
+    int rc = pack_create(g->s, ret, g->e);
+    for (size_t i = 0; rc == 0 && i < g->remove.len / sizeof *v; i++)
+        if (json_dump(v[i], 0, &lines) < 0 || buf_append(&lines, "\n", 1) < 0)
+            rc = err_nomem(g->e);
+    if (rc == 0 && (catalog_seq(g->c, &seq, g->e) < 0 || catalog_peek_no(g->c, &next, g->e) < 0 ||
+                    pack_writer_records(*ret, seq + 1, lines.p, lines.len, next, g->e) < 0 ||
+                    pack_writer_sync(*ret, g->e) < 0 || io_fsync_dir(store_packsfd(g->s), NULL, g->e) < 0))
+        rc = -1;
+    if (rc == 0)
+        rc = catalog_add_pack(g->c, pack_writer_id(*ret), pack_writer_size(*ret), g->e);
+    buf_release(&lines);
     return rc;
 }
 
-/* --- 2: marking --- */
-
-/* Dry run: objects that would go must not count as live. */
-static bool would_go(const struct gc *g, uint32_t no)
+/* In the transaction. keep false (a dry run): only what the catalog says, which is rolled back. */
+static int remove_objects(struct gc *g, bool keep, struct pack_writer **ret)
 {
-    struct json *const *v = (struct json *const *)(const void *)g->remove.p;
-    int64_t n;
+    struct json **v;
+    if (find_garbage(g) < 0)
+        return -1;
+    if (!g->remove.len)
+        return 0;
+    if (keep && write_removals(g, ret) < 0)
+        return -1;
+    v = (struct json **)(void *)g->remove.p;
     for (size_t i = 0; i < g->remove.len / sizeof *v; i++)
-        if (json_int(json_get(v[i], "no"), &n) && (uint32_t)n == no)
-            return true;
-    return false;
+        if (catalog_apply(g->c, v[i], g->e) < 0)
+            return -1;
+    return 0;
 }
+
+/* --- 2: marking --- */
 
 static int mark_content(struct gc *g, const struct digest *d)
 {
@@ -229,10 +253,7 @@ static int mark_tree(struct gc *g, const struct digest *d)
 
 static int mark_layer(const struct cat_layer *l, void *ctx)
 {
-    struct gc *g = ctx;
-    if (would_go(g, l->no))
-        return 0;
-    return mark_tree(g, &l->tree) < 0 ? -1 : mark_content(g, &l->recipe);
+    return mark_tree(ctx, &l->tree) < 0 ? -1 : mark_content(ctx, &l->recipe);
 }
 
 static int mark_package(const struct cat_package *p, void *ctx)
@@ -243,8 +264,6 @@ static int mark_package(const struct cat_package *p, void *ctx)
 static int mark_image(const struct cat_image *im, void *ctx)
 {
     struct gc *g = ctx;
-    if (would_go(g, im->no))
-        return 0;
     return mark_tree(g, &im->rootfs) < 0 || mark_content(g, &im->manifest) < 0 ? -1 : mark_content(g, &im->config);
 }
 
@@ -277,26 +296,44 @@ static bool is_loose(const struct digest *d, void *ctx)
     return digestset_has(&((struct gc *)ctx)->loose, d);
 }
 
+/* What would be freed, by the share of dead bytes. */
+static int estimate(struct gc *g)
+{
+    struct cat_totals t;
+    if (catalog_totals(g->c, &t, g->e) < 0)
+        return -1;
+    if (t.raw_bytes)
+        g->ret->bytes_freed = (uint64_t)((double)t.pack_bytes * (double)g->ret->raw_bytes / (double)t.raw_bytes);
+    return 0;
+}
+
+/* An import that runs may build on any object that it found: then none is removed. */
+static int condemn_in_transaction(struct gc *g, bool keep, struct pack_writer **ret)
+{
+    if (keep && settle(g->s, g->e) < 0)
+        return -1;
+    if (read_leases(g) < 0 || lease_each(g->s, LEASE_IMPORT, see_import, g, g->e) < 0 ||
+        catalog_seq(g->c, &g->seq, g->e) < 0 || (!g->imports && remove_objects(g, keep, ret) < 0) || mark_all(g) < 0 ||
+        catalog_condemn(g->c, is_live, g, &g->ret->chunks, &g->ret->raw_bytes, g->e) < 0)
+        return -1;
+    g->seq++; /* what this transaction is going to be */
+    return keep ? 0 : estimate(g);
+}
+
 static int condemn(struct gc *g, bool keep)
 {
+    struct pack_writer *w = NULL;
     if (catalog_begin(g->c, g->e) < 0)
         return -1;
-    int rc = keep ? settle(g->s, g->e) : 0;
-    if (rc == 0)
-        rc = read_leases(g);
-    if (rc == 0)
-        rc = mark_all(g);
-    if (rc == 0)
-        rc = catalog_condemn(g->c, is_live, g, &g->ret->chunks, &g->ret->raw_bytes, g->e);
-    if (rc == 0 && keep && (rc = catalog_commit(g->c, g->e)) == 0)
-        return 0;
-    if (rc == 0) { /* dry run */
-        struct cat_totals t;
-        rc = catalog_totals(g->c, &t, g->e);
-        if (rc == 0 && t.raw_bytes)
-            g->ret->bytes_freed = (uint64_t)((double)t.pack_bytes * (double)g->ret->raw_bytes / (double)t.raw_bytes);
+    int rc = condemn_in_transaction(g, keep, &w);
+    if (rc < 0 || !keep) {
+        catalog_rollback(g->c);
+        if (w)
+            pack_remove(g->s, pack_writer_id(w));
+    } else if ((rc = catalog_commit(g->c, g->e)) < 0) {
+        catalog_rollback(g->c); /* it may have happened all the same: the next transaction settles it */
     }
-    catalog_rollback(g->c);
+    pack_writer_close(w);
     return rc;
 }
 
@@ -315,7 +352,13 @@ static int sweep(struct gc *g, bool full)
     p->ctx = g;
     if (catalog_begin(g->c, g->e) < 0)
         return -1;
+    uint64_t seq;
     int rc = settle(g->s, g->e);
+    if (rc == 0)
+        rc = catalog_seq(g->c, &seq, g->e);
+    /* An import that came and went since: the snapshot must know its contents, too. */
+    if (rc == 0 && seq != g->seq)
+        rc = mark_all(g);
     if (rc == 0)
         rc = catalog_sweep(g->c, g->e);
     if (rc == 0)
@@ -337,10 +380,6 @@ static int sweep(struct gc *g, bool full)
 
 static int run(struct gc *g, const struct gc_opts *o)
 {
-    if (read_leases(g) < 0 || lease_each(g->s, LEASE_IMPORT, see_import, g, g->e) < 0)
-        return -1;
-    if (!g->imports && remove_objects(g, o->dry_run) < 0)
-        return -1;
     if (condemn(g, !o->dry_run) < 0)
         return -1;
     if (o->dry_run)

@@ -8,12 +8,13 @@
 #include "../../index/digestset.h"
 #include "../../index/gc.h"
 #include "../../index/lease.h"
+#include "../../index/limits.h"
 #include "../../index/pack.h"
 #include "../../index/reader.h"
 #include "../../index/session.h"
 #include "../../index/verify.h"
 
-#include "teststore.h"
+#include "treenar.h"
 
 #include <dirent.h>
 #include <signal.h>
@@ -236,6 +237,235 @@ static void beside_import(struct teststore *t)
     is_int(findings(t->store), 0, "findings");
 }
 
+static struct store *open_again(const struct teststore *t)
+{
+    struct store *s = NULL;
+    struct err e = {0};
+    char path[100];
+    snprintf(path, sizeof path, "%s/store", t->dir);
+    ok(store_open(path, 0, &s, &e) == 0, "open: %s", e.text);
+    return s;
+}
+
+static void rebuilt(struct teststore *t)
+{
+    struct err e = {0};
+    char path[100];
+    snprintf(path, sizeof path, "%s/store", t->dir);
+    store_close(t->store);
+    ok(store_rebuild(path, &e) == 0, "rebuild: %s", e.text);
+    t->store = open_again(t);
+    is_int(findings(t->store), 0, "findings after a rebuild");
+}
+
+/* An import has found a tree of several chunks; then they are condemned; then it commits an object that has it. */
+static void tree_of_import(struct teststore *t)
+{
+    struct store *other = open_again(t);
+    struct session *ss;
+    struct stream *in;
+    struct err e = {0};
+    struct buf nar = folder_nar(0, 2000, 10, 21);
+    static const char *const none[] = {NULL};
+    struct package_meta m = {.path = "/nix/store/00000000000000000000000000000000-t2", .narsize = -1, .refs = none};
+    ok(add_package(t->store, "t1", &nar, &e) == 0 && drop_package(t->store, "t1", &e) == 0, "garbage: %s", e.text);
+    ok(session_begin(t->store, NULL, &ss, &e) == 0 && stream_open_mem(nar.p, nar.len, &in, &e) == 0 &&
+           package_import(ss, in, true, &m, NULL, &e) == 0,
+       "an import builds on it: %s", e.text);
+    stream_close(in);
+    struct gc_result r = collect(other, true, false);
+    ok(r.chunks > 2000 && r.bytes_waiting > 0, "all of it is condemned, and waits");
+    ok(session_commit(ss, &e) == 0, "commit: %s", e.text);
+    session_end(ss);
+    is_int(findings(t->store), 0, "findings");
+    collect(other, true, false);
+    is_int(findings(t->store), 0, "findings after the next gc");
+    store_close(other);
+    rebuilt(t);
+    buf_release(&nar);
+}
+
+/* All contents of the package's tree, read with the places that m has. */
+static int read_all(struct reader *r, const struct tree *tr, struct content_map *m, struct err *e)
+{
+    static uint8_t piece[1 << 20];
+    int bad = 0;
+    for (uint32_t i = 0; i < tree_content_count(tr); i++) {
+        struct digest d;
+        size_t n = 0;
+        if (reader_pread(r, &m[i], piece, sizeof piece, 0, &n, e) < 0) {
+            printf("# %s\n", e->text);
+            bad++;
+        } else {
+            sha256_of(piece, n, &d);
+            bad += n != m[i].c.size || !digest_eq(&d, &m[i].c.digest);
+        }
+    }
+    return bad;
+}
+
+/*
+ * A mount's reader knows where everything is; then gc puts blocks into other packs, and chunks into other blocks. With
+ * descriptors and decoded blocks of before, and without either, reads go on.
+ */
+static void places(struct teststore *t)
+{
+    struct store *other = open_again(t);
+    struct reader *old = NULL, *fresh = NULL;
+    struct err e = {0};
+    struct cat_package p;
+    struct tree *tr = NULL;
+    /* big: files of one chunk, a block each; small: they share blocks with those that go. */
+    struct buf all = folder_nar(0, 8, 90000, 31), some = folder_nar(2, 3, 90000, 31);
+    struct buf lots = folder_nar(0, 200, 3000, 32), few = folder_nar(50, 60, 3000, 32);
+    ok(add_package(other, "all", &all, &e) == 0 && add_package(other, "some", &some, &e) == 0 &&
+           add_package(other, "lots", &lots, &e) == 0 && add_package(other, "few", &few, &e) == 0,
+       "packages that share files: %s", e.text);
+    static const char *const names[] = {"some", "few"};
+    struct content_map *m[2];
+    struct tree *trees[2];
+    ok(reader_new(t->store, CACHE_MIN, &old, &e) == 0, "a reader: %s", e.text);
+    for (int k = 0; k < 2; k++) {
+        char base[100];
+        package_base(names[k], base);
+        ok(catalog_package(store_catalog(t->store), base, &p, &e) == 0 && reader_tree(old, &p.tree, &tr, &e) == 0,
+           "its tree: %s", e.text);
+        cat_package_release(&p);
+        trees[k] = tr;
+        m[k] = calloc(tree_content_count(tr) + 1, sizeof *m[k]);
+        for (uint32_t i = 0; i < tree_content_count(tr); i++)
+            ok(content_map_tree(tr, i, &m[k][i], &e) == 0, "map");
+        is_int(read_all(old, tr, m[k], &e), 0, "all places are known");
+    }
+    ok(drop_package(other, "all", &e) == 0 && drop_package(other, "lots", &e) == 0, "the others go: %s", e.text);
+    struct gc_result r = collect(other, true, false);
+    ok(r.chunks >= 140 && r.bytes_freed > 200000, "blocks move");
+    for (int k = 0; k < 2; k++)
+        is_int(read_all(old, trees[k], m[k], &e), 0, "%s: with what it has cached", names[k]);
+    collect(other, true, false);
+    ok(reader_new(t->store, CACHE_MIN, &fresh, &e) == 0, "a reader that has nothing: %s", e.text);
+    for (int k = 0; k < 2; k++)
+        is_int(read_all(fresh, trees[k], m[k], &e), 0, "%s: with old places only", names[k]);
+    for (int k = 0; k < 2; k++) {
+        for (uint32_t i = 0; i < tree_content_count(trees[k]); i++)
+            content_map_release(&m[k][i]);
+        free(m[k]);
+        tree_close(trees[k]);
+    }
+    reader_free(old);
+    reader_free(fresh);
+    store_close(other);
+    is_int(findings(t->store), 0, "findings");
+    buf_release(&all);
+    buf_release(&some);
+    buf_release(&lots);
+    buf_release(&few);
+}
+
+/* --- races --- */
+
+static int name_it(struct store *s, const char *hex, struct err *e)
+{
+    char text[400];
+    snprintf(text, sizeof text, "{\"type\":\"name\",\"repo\":\"r\",\"tag\":\"t\",\"manifest\":\"%s\",\"time\":1}", hex);
+    if (put_record(s, text, e) == 0)
+        return 0;
+    if (e->kind != ERR_BUSY) /* else gc was faster: as if it were imported again */
+        return -1;
+    snprintf(text, sizeof text,
+             "{\"type\":\"image\",\"manifest\":\"%s\",\"config\":\"%s\",\"rootfs\":\"%s\",\"layers\":[],"
+             "\"blobs\":[],\"time\":1}",
+             hex, hex, hex);
+    return put_record(s, text, e);
+}
+
+/* A name is given and taken away, over and over: an image that has one must be there. */
+static int name_loop(const char *path, const struct digest *manifest)
+{
+    struct store *s;
+    struct err e = {0};
+    char hex[DIGEST_HEX_LEN + 1], text[100];
+    struct cat_image im;
+    struct cat_name n;
+    digest_hex(manifest, hex);
+    int bad = store_open(path, 0, &s, &e) < 0, named = 0;
+    for (int i = 0; i < 250 && !bad; i++) {
+        bad = name_it(s, hex, &e) < 0;
+        if (bad || catalog_name(store_catalog(s), "r", "t", NULL, &n, &e) < 0)
+            continue;
+        usleep(500);
+        bad = catalog_image(store_catalog(s), manifest, &im, &e) < 0;
+        if (!bad)
+            cat_image_release(&im);
+        snprintf(text, sizeof text, "{\"type\":\"remove\",\"of\":\"name\",\"no\":%u,\"time\":1}", n.no);
+        cat_name_release(&n);
+        bad = bad || put_record(s, text, &e) < 0;
+        named++;
+    }
+    if (bad)
+        printf("# after %d names: %s\n", named, e.text);
+    fflush(stdout);
+    return bad;
+}
+
+/* Folders whose trees have several chunks come and go, as do names. What is left must survive a rebuild. */
+static void race_of_trees(struct teststore *t)
+{
+    struct err e = {0};
+    char path[100];
+    struct cat_package p;
+    struct buf keep = folder_nar(0, 2, 100, 41);
+    pid_t child[3];
+    int status, bad = 0, left = 3, rounds = 0;
+    snprintf(path, sizeof path, "%s/store", t->dir);
+    ok(add_package(t->store, "stays", &keep, &e) == 0 &&
+           catalog_package(store_catalog(t->store), "00000000000000000000000000000000-stays", &p, &e) == 0,
+       "a tree: %s", e.text);
+    fflush(stdout);
+    for (int k = 0; k < 3; k++) {
+        child[k] = fork();
+        if (child[k])
+            continue;
+        if (k == 2)
+            _exit(name_loop(path, &p.tree));
+        struct store *s;
+        int wrong = store_open(path, 0, &s, &e) < 0;
+        for (int i = 0; i < 20 && !wrong; i++) {
+            char name[32];
+            struct buf nar = folder_nar(0, 1500, 8, (uint64_t)(50 + i % 3));
+            snprintf(name, sizeof name, "f%d-%d", k, i % 3);
+            wrong = add_package(s, name, &nar, &e) < 0 && e.kind != ERR_BUSY;
+            if (!wrong && i < 17)
+                wrong = drop_package(s, name, &e) < 0 && e.kind != ERR_NOT_FOUND;
+            buf_release(&nar);
+        }
+        if (wrong)
+            printf("# importer: %s\n", e.text);
+        fflush(stdout);
+        _exit(wrong);
+    }
+    while (left) {
+        struct gc_opts o = {.full = rounds++ % 2};
+        struct gc_result r;
+        if (gc_run(t->store, &o, &r, &e) < 0) {
+            printf("# gc: %s\n", e.text);
+            bad++;
+            break;
+        }
+        if (waitpid(-1, &status, WNOHANG) > 0) {
+            left--;
+            bad += status != 0;
+        }
+    }
+    while (left-- > 0)
+        wait(&status);
+    cat_package_release(&p);
+    is_int(bad, 0, "failures in %d rounds of gc beside imports of folders and names", rounds);
+    is_int(findings(t->store), 0, "findings after the race");
+    rebuilt(t);
+    buf_release(&keep);
+}
+
 static void race(const char *path)
 {
     struct err e = {0};
@@ -351,7 +581,10 @@ int main(void)
     come_and_go(&t);
     held(&t);
     beside_import(&t);
+    tree_of_import(&t);
+    places(&t);
     race(path);
+    race_of_trees(&t);
     damage(&t);
     teststore_close(&t);
     return tap_done();
