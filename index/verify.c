@@ -30,6 +30,18 @@ static int check_catalog(struct verify *v)
     return rc;
 }
 
+/* A catalog that can't be read is damage, too; the other steps may still find more. */
+static int step(struct verify *v, int (*fn)(struct verify *v))
+{
+    int rc = fn(v);
+    if (rc < 0 && v->e->kind == ERR_DAMAGED) {
+        verify_report(v, NULL, NULL, 0, 0, v->e->text);
+        err_clear(v->e);
+        rc = 0;
+    }
+    return rc;
+}
+
 int verify_run(struct store *s, const struct verify_opts *o, struct verify_stats *ret, struct err *e)
 {
     struct verify v = {.s = s, .o = o, .st = ret, .e = e};
@@ -38,11 +50,11 @@ int verify_run(struct store *s, const struct verify_opts *o, struct verify_stats
         return verify_object(&v, o->no);
     if (digestset_init(&v.good) < 0)
         return err_nomem(e);
-    int rc = check_catalog(&v);
+    int rc = step(&v, check_catalog);
     if (rc == 0)
-        rc = verify_packs(&v);
+        rc = step(&v, verify_packs);
     if (rc == 0)
-        rc = verify_objects(&v);
+        rc = step(&v, verify_objects);
     digestset_release(&v.good);
     return rc;
 }

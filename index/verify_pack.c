@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * verify_pack: every pack from its first byte to its last, in order of the disk. Packs are independent, so each of two
- * threads takes the next one that nobody has.
+ * verify_pack: every pack from its first byte to its last, in order of the disk, beside what the catalog says stands in
+ * it. Packs are independent, so each of two threads takes the next one that nobody has. Packs never change, so what the
+ * catalog said at the start must hold for as long as the file is there; one that gc takes meanwhile is left alone.
  */
 #include "catalog.h"
 #include "catalog_gc.h"
@@ -14,8 +15,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { THREADS = 2 };
@@ -24,9 +29,17 @@ struct file {
     uint64_t id, bytes;
 };
 
+/* A block as the catalog has it; its chunks are `rows` from `first` on. */
+struct listed {
+    struct block_loc loc;
+    size_t first;
+    uint32_t count;
+};
+
 struct walk {
     struct verify *v;
-    pthread_mutex_t mu; /* what follows, and v */
+    struct buf blocks, rows; /* struct listed, ordered by pack and offset; struct chunk_row */
+    pthread_mutex_t mu;      /* what follows, and v */
     struct buf files, missing;
     size_t next;
     uint64_t done, total;
@@ -40,6 +53,8 @@ struct one {
     struct buf frame, raw;
     struct file f;
     int fd;
+    size_t next, end; /* what the catalog lists of this pack and hasn't been met yet */
+    bool hurt;        /* damage since the last block */
 };
 
 static void report(struct one *o, uint64_t off, const char *reason)
@@ -72,6 +87,74 @@ static int take_good(struct one *o, const struct chunk_row *rows, const bool *go
     return rc;
 }
 
+/* --- beside the catalog --- */
+
+static const struct listed *listed_at(const struct walk *w, size_t i)
+{
+    return (const struct listed *)(const void *)w->blocks.p + i;
+}
+
+static int list_block(const struct cat_block *b, void *ctx)
+{
+    struct walk *w = ctx;
+    struct listed l = {.loc = b->loc, .first = w->rows.len / sizeof(struct chunk_row), .count = b->count};
+    return buf_append(&w->blocks, &l, sizeof l) < 0 ||
+                   (b->count && buf_append(&w->rows, b->rows, b->count * sizeof *b->rows) < 0)
+               ? err_nomem(w->v->e)
+               : 0;
+}
+
+/* The part of the list that is about the pack. */
+static void find_listed(struct one *o)
+{
+    const struct walk *w = o->w;
+    size_t n = w->blocks.len / sizeof(struct listed), lo = 0, hi = n;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if ((int64_t)listed_at(w, mid)->loc.pack < (int64_t)o->f.id)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    o->next = o->end = lo;
+    while (o->end < n && listed_at(w, o->end)->loc.pack == o->f.id)
+        o->end++;
+    o->hurt = false;
+}
+
+/* What the catalog has before off (and wasn't met): not in the pack, unless damage hides it, which was reported. */
+static void pass_listed(struct one *o, uint64_t off)
+{
+    for (; o->next < o->end && listed_at(o->w, o->next)->loc.off < off; o->next++)
+        if (!o->hurt)
+            report(o, listed_at(o->w, o->next)->loc.off, "the catalog has a block here, the pack doesn't");
+    o->hurt = false;
+}
+
+/* Leaves good only what the catalog, too, has at this very place: this is where a reader gets it from. */
+static void compare(struct one *o, uint64_t off, uint32_t clen, uint32_t rlen, const struct chunk_row *rows, bool *good,
+                    uint32_t n)
+{
+    const struct listed *l = NULL;
+    uint32_t k = 0;
+    pass_listed(o, off);
+    if (o->next < o->end && listed_at(o->w, o->next)->loc.off == off)
+        l = listed_at(o->w, o->next++);
+    if (l && (l->loc.clen != clen || l->loc.rlen != rlen)) {
+        report(o, off, "the catalog has other sizes for this block");
+        l = NULL;
+    }
+    const struct chunk_row *want = l ? (const struct chunk_row *)(const void *)o->w->rows.p + l->first : NULL;
+    for (uint32_t i = 0; i < n; i++) {
+        bool same = l && k < l->count && rows[i].off == want[k].off && rows[i].len == want[k].len &&
+                    digest_eq(&rows[i].digest, &want[k].digest);
+        k += same;
+        good[i] = good[i] && same;
+    }
+    if (l && k != l->count)
+        report(o, off, "the catalog has a chunk in this block that the pack doesn't have there");
+}
+
 static int on_block(void *ctx, uint64_t off, uint32_t clen, uint32_t rlen, const struct chunk_row *rows, uint32_t n,
                     struct err *e)
 {
@@ -95,14 +178,41 @@ static int on_block(void *ctx, uint64_t off, uint32_t clen, uint32_t rlen, const
                 report(o, off, "a chunk doesn't match its digest");
         }
     }
+    compare(o, off, clen, rlen, rows, good, n);
     int rc = take_good(o, rows, good, n, clen, e);
     free(good);
     return rc;
 }
 
+static int on_damage(void *ctx, uint64_t off, const struct err *why, struct err *e)
+{
+    struct one *o = ctx;
+    (void)e;
+    o->hurt = true;
+    report(o, off, why->text);
+    return 0;
+}
+
+static void check_end(struct one *o, uint64_t end)
+{
+    char reason[128];
+    struct stat sb;
+    if (fstat(o->fd, &sb) < 0)
+        return;
+    if ((uint64_t)sb.st_size != o->f.bytes) {
+        snprintf(reason, sizeof reason, "the pack has %" PRIu64 " bytes, the catalog says %" PRIu64,
+                 (uint64_t)sb.st_size, o->f.bytes);
+        report(o, end, reason);
+    } else if (end < o->f.bytes) {
+        report(o, end, "nothing valid from here to the end of the pack");
+    }
+    o->hurt |= end < o->f.bytes;
+    pass_listed(o, UINT64_MAX);
+}
+
 static int scan(struct one *o, struct err *e)
 {
-    struct pack_visitor v = {.block = on_block, .ctx = o};
+    struct pack_visitor v = {.block = on_block, .damaged = on_damage, .ctx = o};
     struct store *s = o->w->v->s;
     char name[PACK_NAME_LEN + 1];
     uint64_t end = 0;
@@ -112,7 +222,10 @@ static int scan(struct one *o, struct err *e)
     if (o->fd < 0)
         return errno == ENOENT ? 0 : err_sys(e, errno, "open %s/packs/%s", store_path(s), name); /* gc took it */
     posix_fadvise(o->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-    int rc = pack_scan(s, o->f.id, false, &v, &end, &bad);
+    find_listed(o);
+    int rc = pack_scan(s, o->f.id, true, &v, &end, &bad);
+    if (rc == 0)
+        check_end(o, end);
     posix_fadvise(o->fd, 0, 0, POSIX_FADV_DONTNEED);
     close(o->fd);
     if (rc == 0 || bad.errnum == ENOENT) /* gc took it in between */
@@ -201,6 +314,8 @@ int verify_packs(struct verify *v)
     pthread_mutex_init(&w.mu, NULL);
     int rc = check_missing(&w);
     if (rc == 0)
+        rc = catalog_each_block(store_catalog(v->s), list_block, &w, v->e);
+    if (rc == 0)
         rc = catalog_each_pack(store_catalog(v->s), see_pack, &w, v->e);
     if (rc == 0) {
         while (n < THREADS - 1 && pthread_create(&t[n], NULL, work, &w) == 0)
@@ -210,6 +325,8 @@ int verify_packs(struct verify *v)
             pthread_join(t[--n], NULL);
         rc = w.rc;
     }
+    buf_release(&w.blocks);
+    buf_release(&w.rows);
     buf_release(&w.files);
     buf_release(&w.missing);
     pthread_mutex_destroy(&w.mu);
