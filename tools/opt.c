@@ -59,7 +59,8 @@ static size_t distance(const char *a, const char *b)
 static const char *nearest(const struct command *c, const char *word)
 {
     const char *best = NULL;
-    size_t least = 3;
+    /* At most two edits, and fewer than half of the word: a letter alone resembles nothing. */
+    size_t half = (strlen(word) + 1) / 2, least = half < 3 ? half : 3;
     const struct option_def *lists[] = {c ? c->options : NULL, global_options};
     for (size_t k = 0; k < 2; k++) {
         for (const struct option_def *o = lists[k]; o && o->name; o++) {
@@ -165,10 +166,8 @@ int opt_parse(struct invocation *in, const struct command *c, int argc, char **a
     if (opt_wants_help(in))
         return 0;
     if (c && (in->arg_count < c->min_args || (c->max_args >= 0 && in->arg_count > c->max_args)))
-        return err_set(e, ERR_USAGE,
-                       in->arg_count < c->min_args ? "too few arguments: cairn %s %s"
-                                                   : "too many arguments: cairn %s %s",
-                       c->name, c->args);
+        return err_set(e, ERR_USAGE, "too %s arguments: cairn %s%s%s", in->arg_count < c->min_args ? "few" : "many",
+                       c->name, *c->args ? " " : "", c->args);
     return 0;
 }
 
@@ -231,7 +230,7 @@ int opt_size(const char *text, const char *what, unsigned long long *ret, struct
         break;
     }
     end += unit != 1;
-    if (!strcmp(end, "iB") || !strcmp(end, "B"))
+    if (!strcmp(end, "B") || (unit != 1 && !strcmp(end, "iB")))
         end += strlen(end);
     if (errno || end == text || *end || *text < '0' || *text > '9' || v > ULLONG_MAX / unit)
         return err_set(e, ERR_USAGE, "%s '%s': a size like 64M or 1G is wanted", what, text);

@@ -117,7 +117,9 @@ void human_age(int64_t then, char out[32])
         const char *name;
     } units[] = {{31557600, "year"}, {2629800, "month"}, {604800, "week"},
                  {86400, "day"},     {3600, "hour"},     {60, "minute"}};
-    int64_t age = (int64_t)time(NULL) - then;
+    int64_t age;
+    if (__builtin_sub_overflow((int64_t)time(NULL), then, &age))
+        age = INT64_MAX;
     for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
         int64_t n = age / units[i].seconds;
         if (n >= 1) {
