@@ -124,8 +124,7 @@ int user_lookup(const char *spec, struct user *ret, struct err *e)
     const char *group = spec[n] == ':' && spec[n + 1] ? spec + n + 1 : NULL;
     if (n >= sizeof name)
         return err_set(e, ERR_USAGE, "user name is too long");
-    memcpy(name, spec, n);
-    name[n] = '\0';
+    snprintf(name, sizeof name, "%.*s", n ? (int)n : 1, n ? spec : "0"); /* ":group" is root's, as in docker */
     bool is_number = number(name, &id);
     if (read_text("/etc/passwd", &passwd, e) < 0 || read_text("/etc/group", &groups, e) < 0)
         goto out;
