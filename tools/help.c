@@ -36,19 +36,28 @@ static void wrapped(FILE *f, const char *s, int indent, int width)
     fputc('\n', f);
 }
 
-static void option_head(const struct option_def *o, char *out, size_t n)
+/* A command's own letters go before those of all commands; `own` is NULL where these are what is shown. */
+static char letter_of(const struct option_def *o, const struct option_def *own)
+{
+    for (; own && own->name; own++)
+        if (own->letter == o->letter)
+            return 0;
+    return o->letter;
+}
+
+static void option_head(const struct option_def *o, char shown, char *out, size_t n)
 {
     char letter[8] = "    ";
-    if (o->letter)
-        snprintf(letter, sizeof letter, "-%c, ", o->letter);
+    if (shown)
+        snprintf(letter, sizeof letter, "-%c, ", shown);
     snprintf(out, n, "%s--%s%s%s", letter, o->name, o->arg ? " " : "", o->arg ? o->arg : "");
 }
 
-static void print_options(const struct option_def *o)
+static void print_options(const struct option_def *o, const struct option_def *own)
 {
     char head[80];
     for (; o && o->name; o++) {
-        option_head(o, head, sizeof head);
+        option_head(o, letter_of(o, own), head, sizeof head);
         if (strlen(head) < 26)
             printf("  %-26s", head);
         else
@@ -71,7 +80,8 @@ static void print_options(const struct option_def *o)
 void help_usage(const struct command *c)
 {
     if (c)
-        fprintf(stderr, "usage: cairn %s %s(cairn help %s)\n", c->name, c->options ? "[options] " : "", c->name);
+        fprintf(stderr, "usage: cairn %s%s%s%s (cairn help %s)\n", c->name, c->options ? " [options]" : "",
+                *c->args ? " " : "", c->args, c->name);
     else
         fprintf(stderr, "usage: cairn [--store DIR] COMMAND … (cairn help)\n");
 }
@@ -85,7 +95,7 @@ void help_overview(void)
         if (!command_table[i]->hidden)
             printf("  %-12s %s\n", command_table[i]->name, command_table[i]->summary);
     puts("\noptions of all commands:");
-    print_options(global_options);
+    print_options(global_options, NULL);
     puts("\nexit codes: 0 done, 1 failed, 2 wrong usage, 3 the store is damaged, 130 interrupted\n"
          "\n'cairn help COMMAND' explains a command, with examples.");
 }
@@ -107,7 +117,7 @@ static void print_examples(const char *p)
 
 void help_command(const struct command *c)
 {
-    printf("usage: cairn %s %s%s\n\n%c%s.\n", c->name, c->options ? "[options] " : "", c->args,
+    printf("usage: cairn %s%s%s%s\n\n%c%s.\n", c->name, c->options ? " [options]" : "", *c->args ? " " : "", c->args,
            toupper((unsigned char)c->summary[0]), c->summary + 1);
     if (c->text) {
         putchar('\n');
@@ -115,10 +125,10 @@ void help_command(const struct command *c)
     }
     if (c->options) {
         puts("\noptions:");
-        print_options(c->options);
+        print_options(c->options, NULL);
     }
     puts("\noptions of all commands:");
-    print_options(global_options);
+    print_options(global_options, c->options);
     if (c->examples) {
         puts("\nexamples:");
         print_examples(c->examples);
@@ -148,17 +158,20 @@ static void roff_text(const char *s)
     }
 }
 
-static void roff_options(const struct option_def *o)
+static void roff_options(const struct option_def *o, const struct option_def *own)
 {
     for (; o && o->name; o++) {
         fputs(".TP\n\\fB", stdout);
-        if (o->letter)
+        if (letter_of(o, own))
             printf("\\-%c\\fR, \\fB", o->letter);
         roff_text("--");
         roff_text(o->name);
         fputs("\\fR", stdout);
-        if (o->arg)
-            printf(" \\fI%s\\fR", o->arg);
+        if (o->arg) {
+            fputs(" \\fI", stdout);
+            roff_text(o->arg);
+            fputs("\\fR", stdout);
+        }
         putchar('\n');
         roff_text(o->help);
         putchar('\n');
@@ -194,7 +207,7 @@ static void man_overview(void)
         putchar('\n');
     }
     puts(".SH OPTIONS");
-    roff_options(global_options);
+    roff_options(global_options, NULL);
     puts(".SH EXIT STATUS\n0 done, 1 failed, 2 wrong usage, 3 the store is damaged, 130 interrupted. "
          "\\fBcairn\\-run\\fR(1) has its own.\n.SH FILES\n"
          ".TP\n\\fI/var/lib/cairn\\fR, \\fI$XDG_DATA_HOME/cairn\\fR\nThe store of root, and of others.\n.SH "
@@ -213,7 +226,8 @@ void help_man(const struct command *c)
         putchar(toupper((unsigned char)*p));
     printf(" 1 \"\" \"Cairn\" \"Cairn\"\n.SH NAME\ncairn\\-%s \\- ", c->name);
     roff_text(c->summary);
-    printf("\n.SH SYNOPSIS\n\\fBcairn %s\\fR %s", c->name, c->options ? "[\\fIoptions\\fR] " : "");
+    printf("\n.SH SYNOPSIS\n\\fBcairn %s\\fR%s%s", c->name, c->options ? " [\\fIoptions\\fR]" : "",
+           *c->args ? " " : "");
     roff_text(c->args);
     printf("\n.SH DESCRIPTION\n%c", toupper((unsigned char)c->summary[0]));
     roff_text(c->summary + 1);
@@ -224,9 +238,9 @@ void help_man(const struct command *c)
         putchar('\n');
     }
     puts(".SH OPTIONS");
-    roff_options(c->options);
+    roff_options(c->options, NULL);
     puts(".SS Options of all commands");
-    roff_options(global_options);
+    roff_options(global_options, c->options);
     if (c->examples)
         roff_examples(c->examples);
     puts(".SH SEE ALSO\n\\fBcairn\\fR(1)");
@@ -234,45 +248,52 @@ void help_man(const struct command *c)
 
 /* --- completion --- */
 
-static void words_of(const struct option_def *o)
+static void words_of(const struct option_def *o, const struct option_def *own)
 {
     for (; o && o->name; o++) {
         printf(" --%s", o->name);
-        if (o->letter)
+        if (letter_of(o, own))
             printf(" -%c", o->letter);
     }
 }
 
+/* Bash divides words at ':' and '=', too: the word to complete is taken from the line, and what stands before its last
+ * ':' off the answers. */
 static void complete_bash(void)
 {
-    puts("# bash completion for cairn; made by: cairn completion bash\n_cairn() {\n    local "
-         "cur=${COMP_WORDS[COMP_CWORD]} verb= i words=\n"
-         "    for ((i = 1; i < COMP_CWORD; i++)); do\n        case ${COMP_WORDS[i]} in --store) ((i++)) ;; -*) ;; *) "
-         "verb=${COMP_WORDS[i]}; break ;; esac\n    done\n"
-         "    case $verb in");
-    printf("    '') words=\"");
+    fputs("# bash completion for cairn; made by: cairn completion bash\n_cairn() {\n"
+          "    local line=${COMP_LINE:0:COMP_POINT} verb= i words=\n    local cur=${line##*[[:space:]]} verbs=\"help",
+          stdout);
     for (size_t i = 0; command_table[i]; i++)
         if (!command_table[i]->hidden)
-            printf("%s ", command_table[i]->name);
-    words_of(global_options);
+            printf(" %s", command_table[i]->name);
+    puts("\"\n    for ((i = 1; i < COMP_CWORD; i++)); do\n        case ${COMP_WORDS[i]} in\n"
+         "        --store) ((i++)); [[ ${COMP_WORDS[i]} == = ]] && ((i++)) ;;\n        -*) ;;\n"
+         "        *) verb=${COMP_WORDS[i]}; break ;;\n        esac\n    done\n    case $verb in");
+    printf("    '') words=\"$verbs");
+    words_of(global_options, NULL);
     puts("\" ;;");
     for (size_t i = 0; command_table[i]; i++) {
         if (command_table[i]->hidden)
             continue;
         printf("    %s) words=\"", command_table[i]->name);
-        words_of(command_table[i]->options);
-        words_of(global_options);
+        words_of(command_table[i]->options, NULL);
+        words_of(global_options, command_table[i]->options);
         puts("\" ;;");
     }
-    puts("    esac\n"
-         "    if [[ $cur != -* && -n $verb ]]; then\n"
-         "        case $verb in run|history|info|ls|cat|diff|tag|rm|export|verify) words=\"$(cairn images -q --names "
-         "2>/dev/null)\" ;;\n"
-         "        closure|why) words=\"$(cairn packages -q 2>/dev/null)\" ;; *) words= ;; esac\n    fi\n"
-         "    COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n    [[ -n $verb && $cur != -* ]] && "
-         "COMPREPLY+=($(compgen -f -- \"$cur\"))\n"
-         "    declare -F __ltrim_colon_completions >/dev/null && __ltrim_colon_completions \"$cur\"\n}\ncomplete -o "
-         "filenames -F _cairn cairn");
+    puts("    esac\n    if [[ $cur != -* && -n $verb ]]; then\n        case $verb in\n"
+         "        help) words=$verbs ;;\n        completion) words=\"bash zsh fish\" ;;\n"
+         "        closure|why) words=$(cairn packages -q 2>/dev/null) ;;\n"
+         "        history|tag) words=$(cairn images -q --names 2>/dev/null) ;;\n"
+         "        run|info|ls|cat|diff|rm|export|verify)\n"
+         "            words=$({ cairn images -q --names; cairn packages -q; } 2>/dev/null) ;;\n"
+         "        *) words= ;;\n        esac\n    fi\n"
+         "    COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
+         "    case ${COMP_WORDS[COMP_CWORD - 1]}:$verb in -*|*:import|*:add|*:mount|*:umount|*:run)\n"
+         "        if [[ $cur != -* ]]; then\n            compopt -o filenames 2>/dev/null\n"
+         "            COMPREPLY+=($(compgen -f -- \"$cur\"))\n        fi ;;\n    esac\n"
+         "    [[ $cur != *:* ]] || COMPREPLY=(\"${COMPREPLY[@]#\"${cur%\"${cur##*:}\"}\"}\")\n"
+         "}\ncomplete -F _cairn cairn");
 }
 
 static void zsh_quoted(const char *s)
