@@ -63,7 +63,7 @@ static int see(const struct cat_name *n, void *ctx)
         return 0;
     if (l->in->arg_count && strcmp(n->repo, l->in->args[0]) != 0)
         return 0;
-    if (l->in->quiet) {
+    if (l->in->quiet && !l->in->json) {
         digest_oci(&n->manifest, oci);
         if (opt_has(l->in, "names"))
             printf("%s%c%s\n", n->repo, n->tag ? ':' : '@', n->tag ? n->tag : oci);
@@ -108,12 +108,12 @@ static int run(struct invocation *in, struct err *e)
     struct listing l = {.in = in, .e = e};
     if (tool_store(in, 0, &l.s, e) < 0)
         return -1;
-    int rc = in->quiet ? 0 : usage_compute(l.s, USAGE_IMAGES, &l.usage, e);
+    int rc = in->quiet && !in->json ? 0 : usage_compute(l.s, USAGE_IMAGES, &l.usage, e);
     table_init(&l.table, "REPOSITORY|TAG|DIGEST|>LAYERS|>SIZE|>UNIQUE|IMPORTED");
     l.list = in->json ? json_new_array() : NULL;
     if (rc == 0)
         rc = catalog_each_name(store_catalog(l.s), see, &l, e);
-    if (rc == 0 && in->json && !in->quiet)
+    if (rc == 0 && in->json)
         rc = out_json(json_ref(l.list), e);
     else if (rc == 0 && !in->quiet)
         rc = table_print(&l.table, e);

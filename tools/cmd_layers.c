@@ -39,7 +39,7 @@ static int see(const struct cat_layer *y, void *ctx)
     char oci[DIGEST_OCI_LEN + 1], text[32];
     struct users users = {&y->diffid, 0};
     digest_oci(&y->diffid, oci);
-    if (l->in->quiet) {
+    if (l->in->quiet && !l->in->json) {
         puts(oci);
         return 0;
     }
@@ -57,7 +57,8 @@ static int see(const struct cat_layer *y, void *ctx)
                  json_set(o, "imported", json_new_str(text)) | json_add(l->list, o);
         return rc ? err_nomem(l->e) : 0;
     }
-    table_cell(&l->table, oci);
+    bool whole = opt_has(l->in, "no-trunc");
+    table_cellf(&l->table, "%.*s", whole ? DIGEST_OCI_LEN : 12, whole ? oci : oci + 7);
     table_cellf(&l->table, "%u", y->entries);
     human_size(u ? u->size : 0, text);
     table_cell(&l->table, text);
@@ -74,12 +75,12 @@ static int run(struct invocation *in, struct err *e)
     struct listing l = {.in = in, .e = e};
     if (tool_store(in, 0, &l.s, e) < 0)
         return -1;
-    int rc = in->quiet ? 0 : usage_compute(l.s, USAGE_LAYERS, &l.usage, e);
+    int rc = in->quiet && !in->json ? 0 : usage_compute(l.s, USAGE_LAYERS, &l.usage, e);
     table_init(&l.table, "DIFFID|>ENTRIES|>SIZE|>UNIQUE|>IMAGES|IMPORTED");
     l.list = json_new_array();
     if (rc == 0)
         rc = catalog_each_layer(store_catalog(l.s), see, &l, e);
-    if (rc == 0 && in->json && !in->quiet)
+    if (rc == 0 && in->json)
         rc = out_json(json_ref(l.list), e);
     else if (rc == 0 && !in->quiet)
         rc = table_print(&l.table, e);
@@ -90,12 +91,18 @@ static int run(struct invocation *in, struct err *e)
     return rc < 0 ? -1 : EXIT_DONE;
 }
 
+static const struct option_def options[] = {
+    {0, "no-trunc", NULL, "whole digests"},
+    {0, NULL, NULL, NULL},
+};
+
 const struct command cmd_layers = {
     .name = "layers",
     .args = "",
     .summary = "list layers",
     .text = "SIZE is that of the files, UNIQUE of those whose contents no other layer or package has, IMAGES how many "
             "images use the layer.",
-    .examples = "cairn layers",
+    .examples = "cairn layers\ncairn layers -q # whole digests only",
+    .options = options,
     .run = run,
 };

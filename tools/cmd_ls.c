@@ -167,9 +167,14 @@ static int list_dir(struct lister *l, const struct place *dir, const char *path,
 static int list_all(struct lister *l, const struct place *root, const char *start)
 {
     struct todo todo = {0};
-    char *path = strdup(start);
-    int rc = 0;
-    if (!path || push(&todo, path) < 0) {
+    char *path = NULL;
+    int rc = 0, n = (int)strlen(start);
+    /* Paths are shown as "/etc/ssl", however the first one was written. */
+    while (n > 0 && start[n - 1] == '/')
+        n--;
+    if (asprintf(&path, "%s%.*s", *start == '/' && n ? "" : "/", n, start) < 0)
+        return err_nomem(l->e);
+    if (push(&todo, path) < 0) {
         free(path);
         return err_nomem(l->e);
     }

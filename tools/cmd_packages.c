@@ -30,7 +30,7 @@ static int see(const struct cat_package *p, void *ctx)
     struct listing *l = ctx;
     char text[32], hash[DIGEST_NIX32_LEN + 1];
     size_t refs = 0;
-    if (l->in->quiet) {
+    if (l->in->quiet && !l->in->json) {
         printf("%s/%s\n", p->dir, p->name);
         return 0;
     }
@@ -70,12 +70,12 @@ static int run(struct invocation *in, struct err *e)
     struct store *s;
     if (tool_store(in, 0, &s, e) < 0)
         return -1;
-    int rc = in->quiet ? 0 : usage_compute(s, USAGE_LAYERS, &l.usage, e);
+    int rc = in->quiet && !in->json ? 0 : usage_compute(s, USAGE_LAYERS, &l.usage, e);
     table_init(&l.table, "NAME|>SIZE|>UNIQUE|>REFS|TRUSTED|IMPORTED");
     l.list = json_new_array();
     if (rc == 0)
         rc = catalog_each_package(store_catalog(s), see, &l, e);
-    if (rc == 0 && in->json && !in->quiet)
+    if (rc == 0 && in->json)
         rc = out_json(json_ref(l.list), e);
     else if (rc == 0 && !in->quiet)
         rc = table_print(&l.table, e);

@@ -79,6 +79,13 @@ static int run_command(struct invocation *in, const struct command *c, int argc,
     return code;
 }
 
+/* What was printed without a command must have arrived, too. */
+static int printed(void)
+{
+    struct err e = {0};
+    return out_finish(&e) < 0 ? report(NULL, &e, false) : EXIT_DONE;
+}
+
 static int unknown_command(const char *name)
 {
     struct err e = {0};
@@ -101,7 +108,7 @@ static int help(int argc, char **argv)
         help_command(c);
     else
         help_overview();
-    return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
+    return printed();
 }
 
 /* mount -t fuse.cairn STORE MNT -o …: as mount(8) and mount.fuse3 call a helper. */
@@ -121,11 +128,11 @@ static int before_command(struct invocation *in, int argc, char **argv, struct e
         int n = takes && i + 1 < argc ? 2 : 1;
         if (!strcmp(argv[i], "--version"))
             return i;
-        if (opt_parse(in, NULL, n, argv + i, e) < 0)
-            return -1;
+        int rc = opt_parse(in, NULL, n, argv + i, e);
         bool wants = opt_wants_help(in);
         opt_release(in);
-        in->value_count = 0;
+        if (rc < 0)
+            return -1;
         if (wants)
             return i;
         i += n;
@@ -159,16 +166,20 @@ int main(int argc, char **argv)
     int i = before_command(&in, argc, argv, &e);
     if (i < 0)
         return report(NULL, &e, true);
+    if (argc <= 1) {
+        help_overview();
+        return printed();
+    }
     const char *name = i < argc ? argv[i] : "";
     if (!*name) {
-        help_overview();
-        return argc > 1 ? EXIT_WRONG_USAGE : EXIT_DONE;
+        err_set(&e, ERR_USAGE, "no command");
+        return report(NULL, &e, true);
     }
     if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help"))
         return help(argc - i - 1, argv + i + 1);
     if (!strcmp(name, "--version") || !strcmp(name, "version")) {
         printf("cairn %s\n", version);
-        return EXIT_DONE;
+        return printed();
     }
     const struct command *c = command_find(name);
     /* mount.fuse3, where our own helper isn't installed, calls the program itself: cairn STORE MNT -o … */

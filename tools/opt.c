@@ -177,6 +177,8 @@ void opt_release(struct invocation *in)
     free(in->args);
     in->values = NULL;
     in->args = NULL;
+    in->value_count = 0;
+    in->arg_count = 0;
 }
 
 bool opt_has(const struct invocation *in, const char *name)
