@@ -28,25 +28,23 @@ static int add_json(struct listing *l, const struct cat_name *n, const struct ca
              json_set(o, "digest", json_new_str(oci));
     digest_oci(&im->config, oci);
     rc |= json_set(o, "config", json_new_str(oci)) | json_set(o, "layers", json_new_int(im->layer_count));
-    rc |= json_set(o, "size", json_new_int(u ? (int64_t)u->size : 0)) |
-          json_set(o, "unique", json_new_int(u ? (int64_t)u->unique : 0));
+    rc |= usage_json(u, o);
     rc |= json_set(o, "imported", json_new_str(when)) | json_add(l->list, o);
     return rc ? err_nomem(l->e) : 0;
 }
 
 static void add_row(struct listing *l, const struct cat_name *n, const struct cat_image *im, const struct usage_row *u)
 {
-    char oci[DIGEST_OCI_LEN + 1], text[32];
+    char oci[DIGEST_OCI_LEN + 1], text[32], size[16], unique[16];
     bool whole = opt_has(l->in, "no-trunc");
     table_cell(&l->table, n->repo);
     table_cell(&l->table, n->tag ? n->tag : "<none>");
     digest_oci(&im->manifest, oci);
     table_cellf(&l->table, "%.*s", whole ? DIGEST_OCI_LEN : 12, whole ? oci : oci + 7);
     table_cellf(&l->table, "%u", im->layer_count);
-    human_size(u ? u->size : 0, text);
-    table_cell(&l->table, text);
-    human_size(u ? u->unique : 0, text);
-    table_cell(&l->table, text);
+    usage_text(u, size, unique);
+    table_cell(&l->table, size);
+    table_cell(&l->table, unique);
     human_age(n->time, text);
     table_cell(&l->table, text);
 }
@@ -117,6 +115,10 @@ static int run(struct invocation *in, struct err *e)
         rc = out_json(json_ref(l.list), e);
     else if (rc == 0 && !in->quiet)
         rc = table_print(&l.table, e);
+    if (rc == 0 && l.usage.damage.kind != ERR_NONE) {
+        *e = l.usage.damage; /* the list is whole, some sizes aren't known */
+        rc = -1;
+    }
     json_unref(l.list);
     table_release(&l.table);
     usage_release(&l.usage);

@@ -36,7 +36,7 @@ static int see_image(const struct cat_image *im, void *ctx)
 static int see(const struct cat_layer *y, void *ctx)
 {
     struct listing *l = ctx;
-    char oci[DIGEST_OCI_LEN + 1], text[32];
+    char oci[DIGEST_OCI_LEN + 1], text[32], size[16], unique[16];
     struct users users = {&y->diffid, 0};
     digest_oci(&y->diffid, oci);
     if (l->in->quiet && !l->in->json) {
@@ -49,9 +49,7 @@ static int see(const struct cat_layer *y, void *ctx)
     if (l->in->json) {
         struct json *o = json_new_object();
         rfc3339(y->time, text);
-        int rc = json_set(o, "diffid", json_new_str(oci)) |
-                 json_set(o, "size", json_new_int((int64_t)(u ? u->size : 0))) |
-                 json_set(o, "unique", json_new_int((int64_t)(u ? u->unique : 0))) |
+        int rc = json_set(o, "diffid", json_new_str(oci)) | usage_json(u, o) |
                  json_set(o, "tar_size", json_new_int((int64_t)y->size)) |
                  json_set(o, "entries", json_new_int(y->entries)) | json_set(o, "images", json_new_int(users.count)) |
                  json_set(o, "imported", json_new_str(text)) | json_add(l->list, o);
@@ -60,10 +58,9 @@ static int see(const struct cat_layer *y, void *ctx)
     bool whole = opt_has(l->in, "no-trunc");
     table_cellf(&l->table, "%.*s", whole ? DIGEST_OCI_LEN : 12, whole ? oci : oci + 7);
     table_cellf(&l->table, "%u", y->entries);
-    human_size(u ? u->size : 0, text);
-    table_cell(&l->table, text);
-    human_size(u ? u->unique : 0, text);
-    table_cell(&l->table, text);
+    usage_text(u, size, unique);
+    table_cell(&l->table, size);
+    table_cell(&l->table, unique);
     table_cellf(&l->table, "%u", users.count);
     human_age(y->time, text);
     table_cell(&l->table, text);
@@ -84,6 +81,10 @@ static int run(struct invocation *in, struct err *e)
         rc = out_json(json_ref(l.list), e);
     else if (rc == 0 && !in->quiet)
         rc = table_print(&l.table, e);
+    if (rc == 0 && l.usage.damage.kind != ERR_NONE) {
+        *e = l.usage.damage; /* the list is whole, some sizes aren't known */
+        rc = -1;
+    }
     json_unref(l.list);
     table_release(&l.table);
     usage_release(&l.usage);

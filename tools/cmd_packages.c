@@ -28,7 +28,7 @@ static struct json *strings(char *const *v)
 static int see(const struct cat_package *p, void *ctx)
 {
     struct listing *l = ctx;
-    char text[32], hash[DIGEST_NIX32_LEN + 1];
+    char text[32], size[16], unique[16], hash[DIGEST_NIX32_LEN + 1];
     size_t refs = 0;
     if (l->in->quiet && !l->in->json) {
         printf("%s/%s\n", p->dir, p->name);
@@ -45,18 +45,15 @@ static int see(const struct cat_package *p, void *ctx)
         snprintf(nar, sizeof nar, "sha256:%s", hash);
         rfc3339(p->time, text);
         int rc = json_set(o, "path", json_new_str(path)) | json_set(o, "nar_hash", json_new_str(nar)) |
-                 json_set(o, "nar_size", json_new_int((int64_t)p->narsize)) |
-                 json_set(o, "size", json_new_int((int64_t)(u ? u->size : 0))) |
-                 json_set(o, "unique", json_new_int((int64_t)(u ? u->unique : 0))) |
+                 json_set(o, "nar_size", json_new_int((int64_t)p->narsize)) | usage_json(u, o) |
                  json_set(o, "references", strings(p->refs)) | json_set(o, "trusted", json_new_bool(p->trusted)) |
                  json_set(o, "imported", json_new_str(text)) | json_add(l->list, o);
         return rc ? err_nomem(l->e) : 0;
     }
     table_cell(&l->table, p->name);
-    human_size(u ? u->size : 0, text);
-    table_cell(&l->table, text);
-    human_size(u ? u->unique : 0, text);
-    table_cell(&l->table, text);
+    usage_text(u, size, unique);
+    table_cell(&l->table, size);
+    table_cell(&l->table, unique);
     table_cellf(&l->table, "%zu", refs);
     table_cell(&l->table, p->trusted ? "yes" : "no");
     human_age(p->time, text);
@@ -79,6 +76,10 @@ static int run(struct invocation *in, struct err *e)
         rc = out_json(json_ref(l.list), e);
     else if (rc == 0 && !in->quiet)
         rc = table_print(&l.table, e);
+    if (rc == 0 && l.usage.damage.kind != ERR_NONE) {
+        *e = l.usage.damage; /* the list is whole, some sizes aren't known */
+        rc = -1;
+    }
     json_unref(l.list);
     table_release(&l.table);
     usage_release(&l.usage);

@@ -33,13 +33,15 @@ static int add(struct removal *r, const char *of, uint32_t no)
     if (is_gone(r, no))
         return 0;
     struct json **v = realloc(r->records, (r->count + 1) * sizeof *v);
-    r->records = v ? v : r->records;
-    uint32_t *w = v ? realloc(r->gone, (r->count + 1) * sizeof *w) : NULL;
-    r->gone = w ? w : r->gone;
-    struct json *record = w ? record_remove(of, no) : NULL;
-    if (!record)
+    if (!v)
         return err_nomem(r->e);
-    v[r->count] = record;
+    r->records = v;
+    uint32_t *w = realloc(r->gone, (r->count + 1) * sizeof *w);
+    if (!w)
+        return err_nomem(r->e);
+    r->gone = w;
+    if (!(v[r->count] = record_remove(of, no)))
+        return err_nomem(r->e);
     w[r->count++] = no;
     return 0;
 }

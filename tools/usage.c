@@ -4,7 +4,9 @@
 #include "../index/catalog.h"
 #include "../index/hashtab.h"
 #include "../index/reader.h"
+#include "out.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -23,7 +25,8 @@ struct pass {
     struct err *e;
     struct buf items; /* struct item */
     struct hashtab by_digest;
-    struct buf rows; /* struct usage_row, in the order of `begin` */
+    struct buf rows; /* struct usage_row */
+    struct err damage;
 };
 
 static struct item *item_at(const struct pass *p, uint32_t i)
@@ -64,12 +67,21 @@ static int own(struct pass *p, const struct tree_content *c, uint32_t owner)
     return 0;
 }
 
-static int add_tree(struct pass *p, const struct digest *tree, uint32_t owner, struct usage_row *row)
+/* what: for the message about damage. */
+static int add_tree(struct pass *p, const struct digest *tree, const char *what, uint32_t owner, struct usage_row *row)
 {
     struct tree *t;
     int rc = 0;
-    if (reader_tree(store_reader(p->s), tree, &t, p->e) < 0)
-        return -1;
+    if (reader_tree(store_reader(p->s), tree, &t, p->e) < 0) {
+        if (p->e->kind != ERR_DAMAGED)
+            return -1;
+        err_wrap(p->e, "%s", what);
+        if (p->damage.kind == ERR_NONE)
+            p->damage = *p->e;
+        row->damaged = true;
+        err_clear(p->e);
+        return 0;
+    }
     for (uint32_t i = 0; i < tree_node_count(t); i++) {
         const struct tree_node *n = tree_node(t, i);
         row->files += !S_ISDIR(n->mode);
@@ -89,13 +101,20 @@ static int add_row(struct pass *p, const struct usage_row *row)
 static int see_package(const struct cat_package *pk, void *ctx)
 {
     struct usage_row row = {.no = pk->no};
-    return add_tree(ctx, &pk->tree, pk->no, &row) < 0 ? -1 : add_row(ctx, &row);
+    return add_tree(ctx, &pk->tree, pk->name, pk->no, &row) < 0 ? -1 : add_row(ctx, &row);
+}
+
+static int add_layer(struct pass *p, const struct cat_layer *l, uint32_t owner, struct usage_row *row)
+{
+    char oci[DIGEST_OCI_LEN + 1];
+    digest_oci(&l->diffid, oci);
+    return add_tree(p, &l->tree, oci, owner, row);
 }
 
 static int see_layer(const struct cat_layer *l, void *ctx)
 {
     struct usage_row row = {.no = l->no};
-    return add_tree(ctx, &l->tree, l->no, &row) < 0 ? -1 : add_row(ctx, &row);
+    return add_layer(ctx, l, l->no, &row) < 0 ? -1 : add_row(ctx, &row);
 }
 
 static int see_image(const struct cat_image *im, void *ctx)
@@ -104,7 +123,7 @@ static int see_image(const struct cat_image *im, void *ctx)
     struct usage_row row = {.no = im->no};
     for (uint32_t i = 0; i < im->layer_count; i++) {
         struct cat_layer l;
-        if (catalog_layer(store_catalog(p->s), &im->layers[i], &l, p->e) < 0 || add_tree(p, &l.tree, im->no, &row) < 0)
+        if (catalog_layer(store_catalog(p->s), &im->layers[i], &l, p->e) < 0 || add_layer(p, &l, im->no, &row) < 0)
             return -1;
     }
     return add_row(p, &row);
@@ -125,6 +144,7 @@ int usage_compute(struct store *s, enum usage_owners owners, struct usage *ret, 
     if (rc == 0)
         rc = owners == USAGE_IMAGES ? catalog_each_image(c, see_image, &p, e) : catalog_each_layer(c, see_layer, &p, e);
     if (rc == 0) {
+        ret->damage = p.damage;
         ret->count = p.rows.len / sizeof(struct usage_row);
         ret->rows = (struct usage_row *)(void *)buf_steal(&p.rows, NULL);
         if (ret->count)
@@ -152,4 +172,21 @@ const struct usage_row *usage_of(const struct usage *u, uint32_t no)
 {
     struct usage_row key = {.no = no};
     return u->count ? bsearch(&key, u->rows, u->count, sizeof key, by_no) : NULL;
+}
+
+void usage_text(const struct usage_row *row, char size[16], char unique[16])
+{
+    human_size(row ? row->size : 0, size);
+    human_size(row ? row->unique : 0, unique);
+    if (row && row->damaged) {
+        snprintf(size, 16, "?");
+        snprintf(unique, 16, "?");
+    }
+}
+
+int usage_json(const struct usage_row *row, struct json *obj)
+{
+    bool known = !row || !row->damaged;
+    return json_set(obj, "size", known ? json_new_int((int64_t)(row ? row->size : 0)) : json_new_null()) |
+           json_set(obj, "unique", known ? json_new_int((int64_t)(row ? row->unique : 0)) : json_new_null());
 }

@@ -58,6 +58,21 @@ cairn images other/name | grep -q '^other/name  *2 '
 refuse 2 'reference' "$CAIRN" tag odd:1 'Bad Name'
 cairn rm odd:1 other/name:2 | grep -q '^removed odd:1'
 same "$(cairn images -q | wc -l)" 0 "images after rm"
+# All tags of a repository at once: nothing stays under the digest. Packages together, by whatever name; all or none.
+cairn import -q --name odd:1 "$FIX/oci-odd:t" >/dev/null
+cairn tag odd:1 odd:2
+cairn tag odd:1 other:1
+refuse 1 "'nowhere'" "$CAIRN" rm odd:1 nowhere
+cairn rm odd:1 odd:2 odd:2 >/dev/null
+same "$(cairn images -q --names)" other:1 "images after rm of both tags"
+cairn rm -q "$digest"
+same "$(cairn images -q | wc -l)" 0 "images after rm by digest"
+cairn add -q "$FIX/oci-odd/oci-layout" >/dev/null
+refuse 1 'is referred to by' "$CAIRN" rm oci-layout nginx-1
+same "$(cairn packages -q | wc -l)" 16 "packages after a refused rm"
+cairn rm -q nginx-1 nginx-env oci-layout
+same "$(cairn packages -q | wc -l)" 13 "packages after rm"
+cairn import -q "$FIX/cache-none" >/dev/null
 cairn gc --dry-run | grep -q 'would be freed'
 # A closed pipe is nobody's trouble; a full disk is told.
 cairn packages | head -n 1 >/dev/null
