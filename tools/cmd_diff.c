@@ -226,7 +226,7 @@ static const struct option_def options[] = {
 const struct command cmd_diff = {
     .name = "diff",
     .args = "OBJECT[:PATH] OBJECT[:PATH]",
-    .summary = "show what differs between two images, layers or packages, by path with sizes",
+    .summary = "show what differs between two images, layers or packages",
     .text = "A: added, D: removed, C: changed (contents, type, mode, owner, link target, extended attributes); sizes "
             "before and after.",
     .examples =

@@ -195,7 +195,7 @@ static const struct option_def add_options[] = {
 const struct command cmd_add = {
     .name = "add",
     .args = "PATH…",
-    .summary = "add a file or directory as a package, under the path that nix-store --add gives it",
+    .summary = "add a file or directory as a package, as nix-store --add does",
     .text = "The store path is computed from the contents (recursive SHA-256, no references), so that the same "
             "contents have the same path everywhere.",
     .examples = "cairn add ./config # prints its store path with -q",

@@ -445,7 +445,7 @@ static const struct option_def options[] = {
 const struct command cmd_run = {
     .name = "run",
     .args = "IMAGE|ROOTFS [COMMAND…]",
-    .summary = "run a process in an image's root filesystem, or with a package's closure",
+    .summary = "run a process in an image, or with a package's closure",
     .text = "The root is the mounted one, never extracted, with a private writable layer on top that is discarded at "
             "the end. The process has its own mount, PID, IPC and "
             "UTS namespaces, docker's default capabilities, and the image's entry point, command, environment, working "
@@ -454,8 +454,8 @@ const struct command cmd_run = {
             "id).\n\nThe exit code is the process's own; 125: cairn "
             "failed, 126: the command can't be executed, 127: there is no such command.",
     .examples = "cairn run deb:nginx nginx -v\n"
-                "cairn run -v $PWD:/src -w /src deb:base sh # a shell, with this folder inside\n"
-                "cairn run --package nginx -- nginx -v # from packages, nothing else is visible\n"
+                "cairn run -v $PWD:/src -w /src deb:base sh # a shell with this folder\n"
+                "cairn run --package nginx -- nginx -v # nothing else is visible\n"
                 "cairn run /srv/rootfs /bin/sh # any folder",
     .options = options,
     .min_args = 0,

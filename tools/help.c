@@ -10,30 +10,41 @@ static const char intro[] = "Cairn shows container images (OCI, Docker) and Nix 
                             "one compressed store that keeps "
                             "each distinct byte once.";
 
-/* Words of s wrapped to `width` columns behind `indent` blanks. */
-static void wrapped(FILE *f, const char *s, int indent, int width)
+enum { WIDTH = 79, OPTION_MARGIN = 28 };
+
+/* Characters, not bytes. */
+static int columns(const char *s, size_t n)
 {
-    int column = 0;
+    int c = 0;
+    for (size_t i = 0; i < n; i++)
+        c += (s[i] & 0xc0) != 0x80;
+    return c;
+}
+
+/* Words of s, lines of WIDTH columns, all but the first behind `margin` blanks. */
+static void wrapped(const char *s, int margin)
+{
+    int column = margin;
     for (const char *p = s; *p;) {
         size_t n = strcspn(p, " \n");
-        if (column && column + 1 + (int)n > width - indent) {
-            fputc('\n', f);
-            column = 0;
+        int w = columns(p, n);
+        if (column > margin && column + 1 + w > WIDTH) {
+            printf("\n%*s", margin, "");
+            column = margin;
+        } else if (column > margin) {
+            putchar(' ');
+            column++;
         }
-        if (!column)
-            fprintf(f, "%*s", indent, "");
-        else
-            fputc(' ', f), column++;
-        fprintf(f, "%.*s", (int)n, p);
-        column += (int)n;
+        printf("%.*s", (int)n, p);
+        column += w;
         p += n;
         if (!strncmp(p, "\n\n", 2)) {
-            fputs("\n\n", f);
-            column = 0;
+            printf("\n\n%*s", margin, "");
+            column = margin;
         }
         p += strspn(p, " \n");
     }
-    fputc('\n', f);
+    putchar('\n');
 }
 
 /* A command's own letters go before those of all commands; `own` is NULL where these are what is shown. */
@@ -58,22 +69,11 @@ static void print_options(const struct option_def *o, const struct option_def *o
     char head[80];
     for (; o && o->name; o++) {
         option_head(o, letter_of(o, own), head, sizeof head);
-        if (strlen(head) < 26)
-            printf("  %-26s", head);
+        if (strlen(head) < OPTION_MARGIN - 2)
+            printf("  %-*s", OPTION_MARGIN - 2, head);
         else
-            printf("  %s\n%28s", head, "");
-        const char *p = o->help;
-        int first = 1;
-        while (*p) { /* help text wrapped at 72 columns behind its margin */
-            size_t len = strlen(p), n = len;
-            if (n > 72)
-                for (n = 72; n > 1 && p[n] != ' '; n--)
-                    ;
-            printf("%*s%.*s\n", first ? 0 : 28, "", (int)n, p);
-            first = 0;
-            p += n;
-            p += *p == ' ';
-        }
+            printf("  %s\n%*s", head, OPTION_MARGIN, "");
+        wrapped(o->help, OPTION_MARGIN);
     }
 }
 
@@ -89,29 +89,39 @@ void help_usage(const struct command *c)
 void help_overview(void)
 {
     puts("usage: cairn [options] COMMAND [arguments]\n");
-    wrapped(stdout, intro, 0, 100);
+    wrapped(intro, 0);
     puts("\ncommands:");
     for (size_t i = 0; command_table[i]; i++)
         if (!command_table[i]->hidden)
             printf("  %-12s %s\n", command_table[i]->name, command_table[i]->summary);
     puts("\noptions of all commands:");
     print_options(global_options, NULL);
-    puts("\nexit codes: 0 done, 1 failed, 2 wrong usage, 3 the store is damaged, 130 interrupted\n"
+    puts("\nexit codes: 0 done, 1 failed, 2 wrong usage, 3 store damaged, 130 interrupted\n"
          "\n'cairn help COMMAND' explains a command, with examples.");
 }
 
-static void print_examples(const char *p)
+/* Bytes of the command in front of " # comment"; 0: the line has none. */
+static size_t example_command(const char *line, size_t n)
 {
-    while (p && *p) {
-        size_t n = strcspn(p, "\n"), cut = 0;
-        for (size_t i = 0; i + 1 < n; i++)
-            if (p[i] == ' ' && p[i + 1] == '#')
-                cut = i;
+    for (size_t i = n; i-- > 1;)
+        if (line[i] == '#' && line[i - 1] == ' ')
+            return i - 1;
+    return 0;
+}
+
+static void print_examples(const char *text)
+{
+    int widest = 0;
+    for (const char *p = text; *p; p += strcspn(p, "\n"), p += *p == '\n') {
+        int w = columns(p, example_command(p, strcspn(p, "\n")));
+        widest = w > widest ? w : widest;
+    }
+    for (const char *p = text; *p; p += strcspn(p, "\n"), p += *p == '\n') {
+        size_t n = strcspn(p, "\n"), cut = example_command(p, n);
         if (cut)
-            printf("  %-52.*s %.*s\n", (int)cut, p, (int)(n - cut - 1), p + cut + 1);
+            printf("  %.*s%*s%.*s\n", (int)cut, p, widest - columns(p, cut) + 2, "", (int)(n - cut - 1), p + cut + 1);
         else
             printf("  %.*s\n", (int)n, p);
-        p += n + (p[n] == '\n');
     }
 }
 
@@ -121,7 +131,7 @@ void help_command(const struct command *c)
            toupper((unsigned char)c->summary[0]), c->summary + 1);
     if (c->text) {
         putchar('\n');
-        wrapped(stdout, c->text, 0, 100);
+        wrapped(c->text, 0);
     }
     if (c->options) {
         puts("\noptions:");

@@ -42,14 +42,14 @@ static void test_help(const struct command *c)
 {
     char *text = help_of(c), want[256];
     snprintf(want, sizeof want, "usage: cairn %s ", c->name);
-    bool good = !strncmp(text, want, strlen(want) - !*c->args) && widest(text) <= 110 && !strstr(text, " \n");
+    bool good = !strncmp(text, want, strlen(want) - !*c->args) && widest(text) <= 79 && !strstr(text, " \n");
     for (const struct option_def *o = c->options; o && o->name; o++)
         good &= has_option(text, o);
     for (const struct option_def *o = global_options; o->name; o++) {
         snprintf(want, sizeof want, "--%s", o->name);
         good &= strstr(text, want) != NULL;
     }
-    ok(good, "help of %s has all options, no line is over 110 columns, none ends in a blank", c->name);
+    ok(good, "help of %s has all options, no line is over 79 columns, none ends in a blank", c->name);
     if (!good)
         printf("# %s\n", text);
     free(text);
@@ -137,7 +137,7 @@ static void test_usage(void)
 static void test_overview(void)
 {
     char *text = help_of(NULL), want[128];
-    bool good = !strncmp(text, "usage: cairn ", 13) && strstr(text, "exit codes: 0 done") && widest(text) <= 110;
+    bool good = !strncmp(text, "usage: cairn ", 13) && strstr(text, "exit codes: 0 done") && widest(text) <= 79;
     for (size_t i = 0; command_table[i]; i++) {
         snprintf(want, sizeof want, "\n  %-12s %s\n", command_table[i]->name, command_table[i]->summary);
         good &= !strstr(text, want) == command_table[i]->hidden;
