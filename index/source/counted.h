@@ -20,5 +20,7 @@ void counter_expect(struct counter *c, uint64_t n);
 int counter_check(const struct counter *c, struct err *e);
 /* Owns inner, also on failure. c and what must stay valid. */
 int counted_open(struct counter *c, struct stream *inner, const char *what, struct stream **ret, struct err *e);
+/* The bytes come from fd, which may let wait for them (a pipe, a terminal): stopping is noticed meanwhile. */
+void counted_waits(struct stream *counted, int fd);
 
 #endif

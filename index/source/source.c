@@ -249,8 +249,11 @@ static int import_stream(struct job *j, int fd, struct err *e)
     if (S_ISREG(st.st_mode) && st.st_size > 0)
         counter_expect(&j->counter, (uint64_t)st.st_size);
     if (stream_open_fd(fd, false, 0, UINT64_MAX, &raw, e) < 0 ||
-        counted_open(&j->counter, raw, "source", &counted, e) < 0 || unpack_open(counted, UNPACK_ANY, &plain, e) < 0 ||
-        peek_open(plain, &peeked, e) < 0)
+        counted_open(&j->counter, raw, "source", &counted, e) < 0)
+        return -1;
+    if (!S_ISREG(st.st_mode))
+        counted_waits(counted, fd);
+    if (unpack_open(counted, UNPACK_ANY, &plain, e) < 0 || peek_open(plain, &peeked, e) < 0)
         return -1;
     return import_unpacked(j, fd, peeked, e);
 }
@@ -397,6 +400,7 @@ static int finish(struct job *j, int r, const char *verb, const char *source, st
 {
     static const char nothing[] = "; nothing was imported";
     struct import_result res = {0};
+    struct err stopped = {0};
     if (r == 0)
         r = collect(j, &res, e);
     if (r == 0 && !res.nothing_new)
@@ -407,6 +411,9 @@ static int finish(struct job *j, int r, const char *verb, const char *source, st
         return 0;
     }
     import_result_release(&res);
+    /* What goes wrong after Ctrl-C goes wrong for its sake: the other end of the pipe got it, too. */
+    if (counter_check(&j->counter, &stopped) < 0)
+        *e = stopped;
     err_wrap(e, "%s %s", verb, source);
     size_t len = strlen(e->text);
     if (len + sizeof nothing <= sizeof e->text)
